@@ -1,0 +1,48 @@
+# `make run` serves the API; `make test` proves it. Everything installs into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+
+.PHONY: help setup run test check format lock clean
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: .venv/runtime ## install the service and its embedded PostgreSQL into .venv
+
+run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
+	@$(BIN)/todo-api serve
+
+test: .venv/development ## run every test against a real PostgreSQL
+	@$(BIN)/python -m pytest
+
+check: .venv/development ## lint, types, import directions, dependencies, lock
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/deptry src
+	@$(BIN)/python requirements/lock.py --check
+
+format: .venv/development ## let ruff write the layout
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: .venv/development ## resolve pyproject.toml into requirements/*.txt, upgrading everything
+	@$(BIN)/python requirements/lock.py --upgrade
+
+clean: ## remove everything that make made, the embedded database included
+	rm -rf .venv .data
+
+.venv/bin/python:
+	@$(PYTHON) -m venv .venv
+
+.venv/runtime: pyproject.toml requirements/embedded.txt | .venv/bin/python
+	@$(INSTALL) --require-hashes -r requirements/embedded.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/development: .venv/runtime requirements/development.txt
+	@$(INSTALL) --require-hashes -r requirements/development.txt
+	@touch $@

@@ -1,0 +1,170 @@
+"""``create_app``: the one place where the rooms are put together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.resources import files
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+from starlette.routing import compile_path
+from starlette.staticfiles import StaticFiles
+
+from todo_api import __version__, local_postgres, migrations
+from todo_api.auth import Authentication
+from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
+from todo_api.edge import Cors, FaultBoundary, Observer
+from todo_api.observability import DatabaseFailed, configure_logging, failed, observe
+from todo_api.openapi import DESCRIPTION, describe
+from todo_api.problems import Problem, respond, respond_invalid
+from todo_api.routes import health, tasks
+from todo_api.settings import Settings
+from todo_api.tokens import Verifier
+
+ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Idempotency-Key",
+    "Prefer",
+    "X-Request-ID",
+)
+EXPOSED_HEADERS = (
+    "ETag",
+    "Link",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+    "Idempotent-Replayed",
+    "Preference-Applied",
+)
+SCHEMA_MISSING = "The database is not migrated to this version; run `todo-api migrate`."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service. Connections are opened by its first requests and closed by its lifespan."""
+    configure_logging(settings.log_level)
+    app = FastAPI(
+        title="Todo API",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan(settings),
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={
+            HTTPException: _refuse,
+            RequestValidationError: _refuse_invalid,
+            DatabaseError: _refuse_database,
+        },
+    )
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.state.schema_head = migrations.head()
+    app.include_router(tasks.router)
+    app.include_router(health.router)
+    _serve_docs(app)
+
+    verifier = Verifier(
+        settings.signing_secret().get_secret_value(),
+        issuers=settings.better_auth_issuer,
+        audiences=settings.better_auth_audience,
+    )
+    # Added from the inside out: a request meets the last one first.
+    app.add_middleware(FaultBoundary)
+    app.add_middleware(Authentication, verifier=verifier)
+    app.add_middleware(
+        Cors,
+        allow_origins=settings.allowed_origins,
+        allow_credentials=True,
+        allow_methods=ALLOWED_METHODS,
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+    )
+    app.add_middleware(Observer)
+    return app
+
+
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    limits = Limits(
+        connections=settings.database_connections,
+        connect_timeout_seconds=settings.database_connect_timeout_seconds,
+        wait_seconds=settings.database_wait_seconds,
+        statement_timeout_milliseconds=settings.statement_timeout_milliseconds,
+        pending=settings.database_pending_limit,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        local = None
+        if settings.database_url is None:
+            local = await asyncio.to_thread(local_postgres.start, settings.data_dir)
+            await asyncio.to_thread(migrations.upgrade, local.url)
+            url = local.url
+        else:
+            url = settings.database_url.get_secret_value()
+        app.state.database = Database(url, pooled=settings.pooled, limits=limits)
+        try:
+            yield
+        finally:
+            await app.state.database.close()
+            if local is not None:
+                await asyncio.to_thread(local.stop)
+
+    return lifespan
+
+
+def _serve_docs(app: FastAPI) -> None:
+    """``/docs``, with every asset served from here."""
+    assets = StaticFiles(directory=str(files("fastapi_swagger") / "resources"))
+    app.mount("/docs/assets", assets, name="docs-assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+            swagger_ui_parameters={"tryItOutEnabled": True, "persistAuthorization": True},
+        )
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail if isinstance(error, Problem) else None  # a framework's own sentence is no sentence
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed_methods(request)
+    return respond(request.scope, error.status_code, detail, headers=headers)
+
+
+async def _refuse_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return respond_invalid(request.scope, error)
+
+
+async def _refuse_database(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DatabaseError)
+    if isinstance(error, StatementFailed):
+        observe(failed(error))
+        return respond(request.scope, 500)
+    observe(DatabaseFailed(error.reason))
+    return respond(request.scope, 503, SCHEMA_MISSING if isinstance(error, SchemaMissing) else None)
+
+
+def _allowed_methods(request: Request) -> str:
+    """The methods of every route that the path matches (RFC 9110 §10.2.1)."""
+    allowed: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        if context.path and compile_path(context.path)[0].match(request.scope["path"]):
+            allowed |= context.methods or set()
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    return ", ".join(sorted(allowed))

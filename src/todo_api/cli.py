@@ -1,0 +1,185 @@
+"""The command ``todo-api``: serve, token, migrate."""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from todo_api import __version__, local_postgres, migrations
+from todo_api.settings import Settings, load_settings
+from todo_api.tokens import sign
+
+SAMPLE_USER = "demo-user"
+SAMPLE_TOKEN_SECONDS = 30 * 24 * 3600
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except migrations.MigrationFailed as error:
+        sys.exit(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="todo-api",
+        description="The back end of Evolution of Todo.",
+        epilog=_explain_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"todo-api {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve the API; without DATABASE_URL on an embedded PostgreSQL")
+    serve.add_argument("--host", help="address to listen on (HOST)")
+    serve.add_argument("--port", type=int, help="port to listen on (PORT)")
+    serve.add_argument("--workers", type=int, dest="web_concurrency", help="worker processes (WEB_CONCURRENCY)")
+    serve.set_defaults(run=_serve)
+
+    token = commands.add_parser("token", help="print a token that the service accepts, for development")
+    token.add_argument("user", metavar="USER", help="the user's id")
+    token.add_argument("--email", help="the user's e-mail address")
+    token.add_argument("--name", help="the user's name")
+    token.add_argument("--expires", type=_seconds, default="15m", help="lifetime: 90s, 15m, 12h or 7d (default 15m)")
+    token.set_defaults(run=_token)
+
+    migrate = commands.add_parser("migrate", help="bring the database's schema up to date; waits for its turn")
+    migrate.set_defaults(run=_migrate)
+    return parser
+
+
+def _explain_settings() -> str:
+    lines = ["settings, read from the environment or from .env:"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f" Default: {_shown(field.default)}."
+        lines.append(f"  {name.upper()}")
+        lines.append(
+            textwrap.fill((field.description or "") + default, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        )
+    return "\n".join(lines)
+
+
+def _shown(default: Any) -> str:
+    return ",".join(default) or "none" if isinstance(default, tuple) else str(default)
+
+
+def _seconds(text: str) -> int:
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError("must be a number and a unit, such as 15m")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def _serve(options: argparse.Namespace) -> int:
+    given = {name: getattr(options, name) for name in ("host", "port", "web_concurrency")}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    with ExitStack() as stack:
+        if settings.web_concurrency > 1:
+            # Workers count into files, so that /metrics answers for all of them.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="todo-api-")
+            )
+        if settings.zero_configuration:
+            stack.enter_context(_own_database(settings))
+            _print_banner(settings)
+        _run(settings)
+    return 0
+
+
+@contextmanager
+def _own_database(settings: Settings) -> Iterator[None]:
+    """Start and migrate the embedded PostgreSQL, and tell the workers of it through the environment."""
+    local = local_postgres.start(settings.data_dir)
+    try:
+        migrations.upgrade(local.url)
+        os.environ["DATABASE_URL"] = local.url
+        os.environ["BETTER_AUTH_SECRET"] = settings.signing_secret().get_secret_value()
+        os.environ["CORS_ORIGINS"] = ",".join(settings.allowed_origins)
+        yield
+    finally:
+        local.stop()
+
+
+def _run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight finish first."""
+    config = uvicorn.Config(
+        "todo_api.main:app",
+        host=settings.host,
+        port=settings.port,
+        workers=settings.web_concurrency,
+        access_log=False,
+        log_level=settings.log_level.lower(),
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
+    )
+    # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: None)
+    if settings.web_concurrency > 1:
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
+    else:
+        server = uvicorn.Server(config)
+        server.run()
+        if not server.started:
+            sys.exit(3)
+
+
+def _token(options: argparse.Namespace) -> int:
+    settings = load_settings()
+    print(_sign(settings, options.user, options.expires, email=options.email, name=options.name))
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    settings = load_settings()
+    url = settings.migration_database_url or settings.database_url
+    if url is not None:
+        migrations.upgrade(url.get_secret_value())
+    else:
+        local = local_postgres.start(settings.data_dir)
+        try:
+            migrations.upgrade(local.url)
+        finally:
+            local.stop()
+    print(f"The schema is at revision {migrations.head()}.")
+    return 0
+
+
+def _sign(settings: Settings, user: str, seconds: int, *, email: str | None = None, name: str | None = None) -> str:
+    now = int(time.time())
+    claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + seconds}
+    claims |= {key: value for key, value in (("email", email), ("name", name)) if value is not None}
+    return sign(claims, settings.signing_secret().get_secret_value())
+
+
+def _print_banner(settings: Settings) -> None:
+    token = _sign(settings, SAMPLE_USER, SAMPLE_TOKEN_SECONDS)
+    address = f"http://{settings.host}:{settings.port}"
+    print(
+        f"""
+  Todo API {__version__}   {address}
+  Documentation   {address}/docs
+  User            {SAMPLE_USER}
+  Token           {token}
+
+  Try it:
+  curl -H "Authorization: Bearer {token}" {address}/api/{SAMPLE_USER}/tasks
+""",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,179 @@
+"""A few pipelined connections, opened when requests need them and replaced when they are lost.
+
+No request waits for a free connection: it joins the least loaded pipeline. Nothing runs on its own,
+neither a ping nor a reconnect, so a database that went to sleep stays asleep until someone asks.
+"""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from todo_api.db.errors import Unavailable
+from todo_api.db.pipeline import Lost, NotPrepared, Pipeline, Transaction
+from todo_api.db.statements import Row, Statement, Value
+
+BUSY = 4
+"""Pending transactions on the least loaded connection from which one more connection is worth opening."""
+
+IDLE_SECONDS = 240.0
+"""A connection unused for so long is replaced before use: serverless databases drop them after 300 s."""
+
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.05, 0.5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much, and how long. Seconds unless the name says otherwise."""
+
+    connections: int = 4
+    connect_timeout_seconds: int = 15
+    wait_seconds: float = 4.5
+    statement_timeout_milliseconds: int = 3000
+    pending: int = 4096
+
+
+class Database:
+    """Runs compiled statements, each in a transaction of its own, as the user it is for.
+
+    Args:
+        url: what libpq understands; libpq opens the connection, TLS and channel binding included.
+        pooled: a transaction pooler is in between, so nothing is prepared on the server.
+        limits: connections, times and queue length.
+    """
+
+    def __init__(self, url: str, *, pooled: bool = False, limits: Limits = Limits()) -> None:
+        self._conninfo = _with_defaults(url, limits)
+        self._pooled = pooled
+        self._limits = limits
+        self._timeout = str(limits.statement_timeout_milliseconds).encode()
+        self._pipelines: list[Pipeline] = []
+        self._opening: asyncio.Task[Pipeline] | None = None
+        self._backoff_seconds = 0.0
+        self._closed = False
+
+    async def run(self, statement: Statement, owner: str, **values: Value) -> list[Row]:
+        """Run one statement in one transaction and one round trip; its rows, as PostgreSQL wrote them.
+
+        ``owner`` is who the transaction is for: row-level security shows it that user's rows alone,
+        and the statement's bind of that name gets it. A read whose connection is lost is sent once
+        more; a write is not, because it may have been carried out.
+
+        Raises:
+            Unavailable: the database cannot be reached, is too slow, too busy, or the queue is full.
+            SchemaMissing: the database is not migrated.
+            StatementFailed: PostgreSQL refused the statement.
+        """
+        values["owner"] = owner
+        parameters = statement.parameters(values)
+        guard = [owner.encode(), self._timeout]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.wait_seconds
+        tries = 2
+        while True:
+            tries -= 1
+            pipeline = self._least_loaded(loop.time())
+            if pipeline is None:
+                pipeline = await self._opened(deadline)
+            future: asyncio.Future[list[Row]] = loop.create_future()
+            pipeline.submit(Transaction(statement, parameters, guard, future, deadline))
+            try:
+                return await future
+            except NotPrepared as error:
+                if not tries:
+                    raise Unavailable(error.reason) from None
+            except Lost:
+                if not (tries and statement.reads_only):
+                    raise
+
+    async def close(self) -> None:
+        """Close every connection; what is pending fails."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+        for pipeline in list(self._pipelines):
+            pipeline.close()
+
+    def _least_loaded(self, now: float) -> Pipeline | None:
+        """The open pipeline with the fewest pending, or None; starts opening one more when all are busy."""
+        if not self._pipelines:
+            return None
+        pipeline = min(self._pipelines, key=_load)
+        pending = _load(pipeline)
+        if pending >= BUSY:
+            if len(self._pipelines) < self._limits.connections:
+                self._open_one()
+            elif sum(map(_load, self._pipelines)) >= self._limits.pending:
+                raise Unavailable("too many statements under way")
+        elif not pending and now - pipeline.last_progress > IDLE_SECONDS:
+            pipeline.close()
+            return self._least_loaded(now)
+        return pipeline
+
+    async def _opened(self, deadline: float) -> Pipeline:
+        """Wait for the connection that is being opened, together with whoever else waits for it."""
+        opening = self._open_one()
+        await asyncio.wait({opening}, timeout=deadline - asyncio.get_running_loop().time())
+        if not opening.done():
+            raise Unavailable("no connection in time")
+        if opening.cancelled():
+            raise Unavailable("shutting down")
+        return opening.result()
+
+    def _open_one(self) -> asyncio.Task[Pipeline]:
+        if self._closed:
+            raise Unavailable("shutting down")
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._connect())
+            self._opening.add_done_callback(self._after_opening)
+        return self._opening
+
+    def _after_opening(self, opening: asyncio.Task[Pipeline]) -> None:
+        self._opening = None
+        if not opening.cancelled() and (error := opening.exception()) is not None:
+            longer = min(self._backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) or FIRST_BACKOFF_SECONDS
+            self._backoff_seconds = longer
+            log.warning("database connection failed", extra={"reason": str(error)})
+
+    async def _connect(self) -> Pipeline:
+        await asyncio.sleep(self._backoff_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
+        try:
+            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise Unavailable(str(error).splitlines()[0]) from None
+        self._backoff_seconds = 0.0
+        pipeline = Pipeline(
+            connection,
+            prepare=not self._pooled,
+            stall_seconds=self._limits.statement_timeout_milliseconds / 1000 + 0.5,
+            on_lost=self._forget,
+        )
+        self._pipelines.append(pipeline)
+        return pipeline
+
+    def _forget(self, pipeline: Pipeline) -> None:
+        self._pipelines.remove(pipeline)
+
+
+def _load(pipeline: Pipeline) -> int:
+    return len(pipeline.pending)
+
+
+def _with_defaults(url: str, limits: Limits) -> str:
+    """The URL, with parameters it does not name: above all, a peer that vanished is noticed in seconds."""
+    defaults: dict[str, str | int] = {
+        "application_name": "todo-api",
+        "client_encoding": "UTF8",
+        "connect_timeout": limits.connect_timeout_seconds,
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 5000,
+    }
+    return make_conninfo("", **{**defaults, **conninfo_to_dict(url)})

@@ -1,0 +1,235 @@
+"""One connection to PostgreSQL, shared by many requests at once through libpq's pipeline mode.
+
+Each transaction is two statements (the guard, then the request's own) and a Sync. PostgreSQL runs
+what stands between two Syncs as one implicit transaction, so a failure rolls back that request and
+no other. Sending never waits for an answer; answers come back in the order of sending, which is
+why a queue of what is pending is all the book-keeping there is.
+
+    submit ──> libpq's output buffer ──> socket ──> PostgreSQL
+    future <── head of ``pending``  <── results up to the next Sync
+
+A request that gave up is marked done and stays in the queue until its results have passed, so
+nobody else receives them. When the connection is lost, or silent for too long while something is
+pending, every pending request fails with ``Lost`` and the caller decides which may be sent again.
+
+Source: PostgreSQL documentation, "Pipeline Mode" (libpq) and "Extended Query" (protocol).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from psycopg import AsyncConnection, OperationalError, pq
+
+from todo_api.db.errors import DatabaseError, Unavailable, from_sqlstate
+from todo_api.db.statements import GUARD, Row, Statement
+
+SWEEP_SECONDS = 0.1
+# The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
+_NOT_OURS_TO_PREPARE = ("26000", "42P05")
+
+_TUPLES_OK = pq.ExecStatus.TUPLES_OK
+_COMMAND_OK = pq.ExecStatus.COMMAND_OK
+_PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
+_FATAL_ERROR = pq.ExecStatus.FATAL_ERROR
+_BAD = pq.ConnStatus.BAD
+
+
+class Lost(Unavailable):
+    """The connection went away with the statement under way: whether it was carried out is unknown."""
+
+
+class NotPrepared(DatabaseError):
+    """The statement was not carried out, because the server had lost its preparation."""
+
+
+class Transaction:
+    """One request's statement on its way: parameters going out, ``future`` coming back."""
+
+    __slots__ = ("deadline", "error", "future", "guard", "parameters", "prepared", "result", "statement", "statuses")
+
+    def __init__(
+        self,
+        statement: Statement,
+        parameters: Sequence[bytes | None],
+        guard: Sequence[bytes | None],
+        future: asyncio.Future[list[Row]],
+        deadline: float,
+    ) -> None:
+        self.statement = statement
+        self.parameters = parameters
+        self.guard = guard
+        self.future = future
+        self.deadline = deadline
+        self.prepared: list[bytes | None] = []
+        self.statuses: list[int] = []
+        self.result: pq.abc.PGresult | None = None
+        self.error = ""
+
+
+class Pipeline:
+    """An open connection in pipeline mode.
+
+    Args:
+        connection: open, in autocommit mode; the pipeline owns it from here on.
+        prepare: keep statements prepared on the server. Not behind a transaction pooler.
+        stall_seconds: a connection that is silent for so long with something pending is lost.
+        on_lost: called once, with this pipeline, when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        *,
+        prepare: bool,
+        stall_seconds: float,
+        on_lost: Callable[["Pipeline"], None],
+    ) -> None:
+        self._connection = connection
+        self._pq = connection.pgconn
+        self._prepare = prepare
+        self._stall_seconds = stall_seconds
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self.pending: deque[Transaction] = deque()
+        self._prepared: set[bytes] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._writing = False
+        self._open = True
+        self._socket = self._pq.socket
+        self.last_progress = self._loop.time()
+        self._pq.nonblocking = 1
+        self._pq.enter_pipeline_mode()
+        self._loop.add_reader(self._socket, self._read)
+
+    def submit(self, transaction: Transaction) -> None:
+        """Send a transaction; its future will hold the rows of its statement.
+
+        The future fails with ``Lost``, ``NotPrepared``, ``Unavailable`` (time is up, or PostgreSQL
+        said so), ``SchemaMissing`` or ``StatementFailed``.
+        """
+        if not self._open:
+            transaction.future.set_exception(Unavailable("the connection was closed"))
+            return
+        if not self.pending:
+            self.last_progress = self._loop.time()
+        self.pending.append(transaction)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        try:
+            self._send(transaction, GUARD, transaction.guard)
+            self._send(transaction, transaction.statement, transaction.parameters)
+            self._pq.pipeline_sync()
+            self._write()
+        except OperationalError as error:
+            self._lose(str(error))
+
+    def close(self) -> None:
+        """Close the connection; what is pending fails with ``Lost``."""
+        self._lose("closed")
+
+    def _send(self, transaction: Transaction, statement: Statement, parameters: Sequence[bytes | None]) -> None:
+        if not self._prepare:
+            self._pq.send_query_params(statement.sql, parameters)
+            return
+        if statement.name not in self._prepared:
+            self._prepared.add(statement.name)
+            transaction.prepared.append(statement.name)
+            self._pq.send_prepare(statement.name, statement.sql)
+        transaction.prepared.append(None)
+        self._pq.send_query_prepared(statement.name, parameters)
+
+    def _write(self) -> None:
+        """Hand to the socket what it takes; come back when it takes more."""
+        try:
+            more = self._pq.flush() == 1
+        except OperationalError as error:
+            self._lose(str(error))
+            return
+        if more and not self._writing:
+            self._loop.add_writer(self._socket, self._write)
+        elif self._writing and not more:
+            self._loop.remove_writer(self._socket)
+        self._writing = more
+
+    def _read(self) -> None:
+        self.last_progress = self._loop.time()
+        try:
+            self._pq.consume_input()
+            if self._writing:
+                self._write()
+            self._take_results()
+        except OperationalError as error:
+            self._lose(str(error))
+
+    def _take_results(self) -> None:
+        pending, connection = self.pending, self._pq
+        while pending and not connection.is_busy():
+            result = connection.get_result()
+            if result is None:
+                if connection.status == _BAD:
+                    raise OperationalError("the connection was closed")
+                continue
+            transaction = pending[0]
+            status = result.status
+            if status == _PIPELINE_SYNC:
+                pending.popleft()
+                self._finish(transaction)
+                continue
+            transaction.statuses.append(status)
+            if status == _TUPLES_OK:
+                transaction.result = result
+            elif status == _FATAL_ERROR:
+                transaction.error = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
+
+    def _finish(self, transaction: Transaction) -> None:
+        if transaction.error:
+            for name, status in zip(transaction.prepared, transaction.statuses, strict=False):
+                if name is not None and status != _COMMAND_OK:
+                    self._prepared.discard(name)
+        if transaction.future.done():
+            return
+        if not transaction.error:
+            assert transaction.result is not None  # every statement of ours answers rows
+            transaction.future.set_result(_rows(transaction.result))
+        elif transaction.error in _NOT_OURS_TO_PREPARE and self._prepare:
+            self._prepare = False
+            transaction.future.set_exception(NotPrepared(f"SQLSTATE {transaction.error}"))
+        else:
+            transaction.future.set_exception(from_sqlstate(transaction.error))
+
+    def _sweep(self) -> None:
+        """Fail what has waited too long, and give up a connection on which nothing moves."""
+        self._sweeper = None
+        now = self._loop.time()
+        for transaction in self.pending:
+            if transaction.deadline > now:
+                break
+            if not transaction.future.done():
+                transaction.future.set_exception(Unavailable("no answer in time"))
+        if self.pending and now - self.last_progress > self._stall_seconds:
+            self._lose("no answer in time")
+        elif self.pending:
+            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _lose(self, reason: str) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._pq.finish()
+        self._on_lost(self)
+        lost = Lost(reason.splitlines()[0] if reason else "connection lost")
+        while self.pending:
+            future = self.pending.popleft().future
+            if not future.done():
+                future.set_exception(lost)
+
+
+def _rows(result: "pq.abc.PGresult") -> list[Row]:
+    get = result.get_value
+    columns = range(result.nfields)
+    return [tuple([get(row, column) for column in columns]) for row in range(result.ntuples)]

@@ -1,0 +1,77 @@
+"""SQLModel statements, compiled once to SQL text with numbered parameters."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.sql.dml import UpdateBase
+
+Value = str | int | bool | None
+Row = tuple[bytes | None, ...]
+
+# asyncpg's dialect renders what the wire protocol wants: $1, $2, … each with its type.
+_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement, ready to send.
+
+    ``sql`` has parameters ``$1 …`` in the order of ``binds``; ``name`` is its name as a prepared
+    statement, the same in every process; ``reads_only`` tells whether it may be sent twice.
+    """
+
+    sql: bytes
+    binds: tuple[str, ...]
+    name: bytes
+    reads_only: bool
+
+    def parameters(self, values: dict[str, Value]) -> list[bytes | None]:
+        """``values`` in PostgreSQL's text format, in the order of the placeholders.
+
+        Raises:
+            KeyError: a bind has no value.
+        """
+        return [encode(values[bind]) for bind in self.binds]
+
+
+def compile_statement(statement: Any) -> Statement:
+    """Compile a SQLModel or SQLAlchemy statement all of whose binds are named."""
+    compiled = statement.compile(dialect=_DIALECT)
+    sql = str(compiled).encode()
+    return Statement(
+        sql=sql,
+        binds=tuple(compiled.positiontup or ()),
+        name=b"todo_api_" + hashlib.sha256(sql).hexdigest()[:16].encode(),
+        reads_only=not isinstance(statement, UpdateBase),
+    )
+
+
+def encode(value: Value) -> bytes | None:
+    """A value in PostgreSQL's text format. A string must not contain U+0000 or a lone surrogate."""
+    if value is None:
+        return None
+    if value is True:
+        return b"t"
+    if value is False:
+        return b"f"
+    return str(value).encode()
+
+
+ROLE = "todo_api"
+"""The role that every transaction assumes: it owns nothing and bypasses no row-level security."""
+
+USER_SETTING = "todo_api.user_id"
+"""The transaction-local setting on which the row-level security policies stand."""
+
+GUARD = Statement(
+    sql=(
+        f"SELECT set_config('role', '{ROLE}', true), set_config('{USER_SETTING}', $1::text, true), "
+        "set_config('statement_timeout', $2::text, true)"
+    ).encode(),
+    binds=("owner", "statement_timeout_milliseconds"),
+    name=b"todo_api_guard",
+    reads_only=True,
+)
+"""What precedes each statement in its transaction, in the same flight."""

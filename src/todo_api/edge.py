@@ -1,0 +1,118 @@
+"""The outermost rooms: what every request meets first and every answer passes last.
+
+``Observer`` gives the request its id and the log its access line, and irons out HEAD and trailing
+slashes. ``FaultBoundary`` stands innermost and turns a fault of ours into a plain 500. Both are plain
+ASGI: they never raise a refusal, they send one.
+"""
+
+import re
+import secrets
+import time
+from typing import Final
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from todo_api.observability import REQUEST_ID, RequestServed, failed, observe
+from todo_api.problems import respond
+
+_USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+UNMATCHED = "unmatched"
+
+
+class Observer:
+    """Request id, access line and metrics for every request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        REQUEST_ID.set(request_id)
+        inner = _plain(scope)
+        inner["request_id"] = request_id
+        bodyless = scope["method"] == "HEAD"
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            elif bodyless:
+                message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
+            await send(message)
+
+        try:
+            await self._app(inner, receive, send_with_id)
+        finally:
+            route = getattr(inner.get("route"), "path_format", None) or UNMATCHED
+            milliseconds = round((time.perf_counter() - started) * 1000, 3)
+            observe(RequestServed(scope["method"], route, status, milliseconds))
+
+
+class FaultBoundary:
+    """What nobody expected becomes a 500 that says nothing, and one line in the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            observe(failed(error))
+            if started:
+                raise  # half an answer is out: only the server can cut the connection
+            await respond(scope, 500)(scope, receive, send)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's ``X-Request-ID`` when it is usable, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _USABLE_ID.fullmatch(value):
+            return str(value, "ascii")
+    return secrets.token_hex(8)
+
+
+def _plain(scope: Scope) -> Scope:
+    """A copy of the scope in which HEAD is GET and one trailing slash is gone."""
+    inner = {**scope}
+    if scope["method"] == "HEAD":
+        inner["method"] = "GET"
+    path = scope["path"]
+    raw_path = scope.get("raw_path") or quote(path).encode()  # optional in ASGI, but auth reads it
+    if len(path) > 1 and path.endswith("/"):
+        path, raw_path = path[:-1], raw_path.removesuffix(b"/")
+    inner["path"], inner["raw_path"] = path, raw_path
+    return inner
+
+
+class Cors(CORSMiddleware):
+    """Starlette's CORS, refusing a preflight in the form in which everything here is refused."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return respond({"request_id": REQUEST_ID.get()}, 400, f"{bytes(response.body).decode()}.", headers=kept)

@@ -1,0 +1,87 @@
+"""Users and tasks, and row-level security as the second line behind every statement's own condition."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.exc import ProgrammingError
+
+from todo_api.db import ROLE, USER_SETTING
+from todo_api.migrations import MigrationFailed
+
+revision = "0001"
+down_revision = None
+
+# Not set and '' are the same to PostgreSQL here, and both mean: nobody.
+USER = f"NULLIF(current_setting('{USER_SETTING}', true), '')"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "users",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("email", sa.Text),
+        sa.Column("name", sa.Text),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="users_pkey"),
+        sa.CheckConstraint("char_length(id) BETWEEN 1 AND 255", name=op.f("users_id_length_check")),
+    )
+    op.create_table(
+        "tasks",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("description", sa.Text),
+        sa.Column("completed", sa.Boolean, server_default=sa.text("false"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="tasks_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="tasks_user_id_fkey", ondelete="CASCADE"),
+        sa.CheckConstraint("char_length(title) <= 255", name=op.f("tasks_title_length_check")),
+        sa.CheckConstraint(r"btrim(title, E' \t\n\v\f\r') <> ''", name=op.f("tasks_title_not_blank_check")),
+        sa.CheckConstraint("char_length(description) <= 1000", name=op.f("tasks_description_length_check")),
+        sa.CheckConstraint("updated_at >= created_at", name=op.f("tasks_updated_at_not_before_created_at_check")),
+    )
+    op.create_index(
+        "tasks_user_id_created_at_id_idx", "tasks", ["user_id", sa.text("created_at DESC"), sa.text("id DESC")]
+    )
+    _make_role()
+    for table, column in (("users", "id"), ("tasks", "user_id")):
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY {table}_of_the_user ON {table} USING ({column} = {USER})")
+    op.execute(f"DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {ROLE}', current_schema()); END $$")
+    op.execute(f"GRANT SELECT, INSERT, UPDATE ON users TO {ROLE}")
+    op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {ROLE}")
+    op.execute(f"GRANT SELECT ON todo_api_version TO {ROLE}")
+
+
+def downgrade() -> None:
+    """Drop both tables. The role stays: other databases of the server may use it."""
+    op.drop_table("tasks")
+    op.drop_table("users")
+
+
+def _make_role() -> None:
+    """Make the role that transactions assume, and let this login assume it.
+
+    Raises:
+        MigrationFailed: with the statements that an administrator has to run.
+    """
+    connection = op.get_bind()
+    missing = f"SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}')"
+    steps = [f"GRANT {ROLE} TO CURRENT_USER", f"SET LOCAL ROLE {ROLE}"]
+    if connection.scalar(sa.text(missing)):
+        steps.insert(0, f"CREATE ROLE {ROLE} NOLOGIN")
+    for step in steps:
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.text(step))
+        except (ProgrammingError, sa.exc.IntegrityError):
+            continue  # the last step shows whether it matters: another migration may have been faster
+    if connection.scalar(sa.text("SELECT current_user")) != ROLE:
+        login = connection.scalar(sa.text("SELECT quote_ident(current_user)"))
+        raise MigrationFailed(
+            f"This login may not assume the role {ROLE}; as an administrator run "
+            f"`CREATE ROLE {ROLE} NOLOGIN; GRANT {ROLE} TO {login};` (the first part only if it is missing), "
+            "then migrate again."
+        )
+    connection.execute(sa.text("RESET ROLE"))

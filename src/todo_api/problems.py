@@ -1,0 +1,162 @@
+"""Every refusal as ``application/problem+json`` (RFC 9457).
+
+One table turns codes into statuses; ``Problem`` is raised inside the application, ``respond`` is
+called by middleware, which must not raise. What the client learns is here; why is in the log.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Scope
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "1"
+
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+CODES = {
+    400: "invalid_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "content_too_large",
+    415: "unsupported_media_type",
+    500: "internal_error",
+    503: "unavailable",
+}
+DETAILS = {
+    400: "The request is invalid.",
+    401: "The token is missing.",
+    403: "The token belongs to another user.",
+    404: "There is nothing here.",
+    405: "This method is not allowed here.",
+    413: "The body is larger than 64 KiB.",
+    415: "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
+    500: "Something went wrong on our side.",
+    503: "The database cannot be reached now; please try again.",
+}
+
+# Pydantic's error types, in words for people. Anything else keeps Pydantic's own sentence.
+_MESSAGES = {
+    "missing": "is required",
+    "json_invalid": "is not valid JSON",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "string_type": "must be a string",
+    "string_too_short": "must not be blank",
+    "string_too_long": "must be at most {max_length} characters",
+    "bool_type": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_from_float": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+
+
+class FieldError(BaseModel):
+    """One offending field."""
+
+    field: str
+    message: str
+
+
+class ProblemDetails(BaseModel):
+    """The body of every refusal (RFC 9457 §3.1), with ``message``, ``code``, ``request_id`` and, at 400, ``errors``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Bad Request",
+                    "status": 400,
+                    "detail": "title: must not be blank",
+                    "message": "title: must not be blank",
+                    "code": "invalid_request",
+                    "request_id": "0d6c6a1e5d0f4c27",
+                    "errors": [{"field": "title", "message": "must not be blank"}],
+                }
+            ]
+        }
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    message: str
+    code: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+class Problem(HTTPException):
+    """A refusal, raised anywhere inside the application."""
+
+    def __init__(self, status: int, detail: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, detail or DETAILS[status], headers)
+
+
+def respond(
+    scope: Scope,
+    status: int,
+    detail: str | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[Mapping[str, str]] = (),
+) -> Response:
+    """The response to a refused request; ``scope["request_id"]`` goes into its body."""
+    sentence = detail or DETAILS[status]
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES[status],
+        "status": status,
+        "detail": sentence,
+        "message": sentence,
+        "code": CODES[status],
+        "request_id": scope.get("request_id", ""),
+    }
+    if errors:
+        body["errors"] = errors
+    extra = {"Cache-Control": "no-store", **(headers or {})}
+    if status == 503:
+        extra.setdefault("Retry-After", RETRY_AFTER_SECONDS)
+    return Response(to_json(body), status, extra, MEDIA_TYPE)
+
+
+def respond_invalid(scope: Scope, error: RequestValidationError) -> Response:
+    """400, naming every offending field."""
+    errors = [{"field": _field(item["loc"]), "message": _message(item)} for item in error.errors()]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+    return respond(scope, 400, detail, errors=errors)
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """``("body", "title")`` is title; ``("body",)`` and ``("body", 17)``, a position, are body."""
+    names = [part for part in location[1:] if isinstance(part, str)]
+    return ".".join(names) or str(location[0])
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    template = _MESSAGES.get(item["type"])
+    if template is None:
+        return str(item["msg"]).removeprefix("Value error, ")
+    return template.format(**item.get("ctx", {}))

@@ -1,0 +1,1 @@
+"""The endpoints: each module speaks HTTP for one noun."""

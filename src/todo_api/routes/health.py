@@ -1,0 +1,50 @@
+"""What operators and their machines ask: is it alive, is it ready, how is it doing."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from todo_api import queries
+from todo_api.db import Database, DatabaseError, compile_statement
+from todo_api.observability import METRICS_CONTENT_TYPE, exposition
+from todo_api.problems import Problem
+
+SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
+
+router = APIRouter(tags=["operations"])
+
+
+class Health(BaseModel):
+    """The answer of a probe."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/health", operation_id="health")
+async def health() -> Health:
+    """The process is alive. Touches no database."""
+    return Health()
+
+
+@router.get(
+    "/ready",
+    operation_id="ready",
+    responses={503: {"description": "The database is not ready.", "content": {"application/problem+json": {}}}},
+)
+async def ready(request: Request) -> Health:
+    """The database answers, its schema is the one this version needs, row-level security is in force."""
+    database: Database = request.app.state.database
+    try:
+        rows = await database.run(SCHEMA_STATE, "", head=request.app.state.schema_head)
+    except DatabaseError as error:
+        raise Problem(503, "The database is not ready.") from error
+    if rows != [(b"t", b"t")]:
+        raise Problem(503, "The database is not migrated to this version; run `todo-api migrate`.")
+    return Health()
+
+
+@router.get("/metrics", operation_id="metrics", response_class=Response)
+async def metrics() -> Response:
+    """Prometheus metrics of all workers."""
+    return Response(exposition(), media_type=METRICS_CONTENT_TYPE)

@@ -1,0 +1,183 @@
+"""The six task endpoints: each reads its input, runs one statement, logs what was written, answers.
+
+A response is made from the JSON text that PostgreSQL wrote, so nothing is parsed on its way out.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
+from pydantic import BeforeValidator, WithJsonSchema
+
+from todo_api import queries
+from todo_api.auth import Owner
+from todo_api.db import Database, Row, compile_statement
+from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
+from todo_api.observability import TaskEvent, TaskEventName, observe
+from todo_api.problems import Problem
+from todo_api.routes.bodies import JsonRoute
+
+MAXIMUM_LIMIT = 1000
+LARGEST_ID = 2**63 - 1
+COMPLETED_BY_STATUS = {"all": None, "pending": False, "completed": True}
+HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
+
+SELECT_TASK = compile_statement(queries.as_json(queries.SELECT_TASK))
+LIST_TASKS = compile_statement(queries.as_json(queries.LIST_TASKS))
+INSERT_TASK = compile_statement(queries.as_json(queries.INSERT_TASK))
+UPDATE_TASK = compile_statement(queries.as_json(queries.UPDATE_TASK))
+COMPLETE_TASK = compile_statement(queries.as_json(queries.COMPLETE_TASK))
+DELETE_TASK = compile_statement(queries.as_json(queries.DELETE_TASK))
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+def _decimal(text: Any) -> int:
+    """Digits as a number; 0, which names no task, when they exceed what PostgreSQL can number."""
+    if not re.fullmatch("[0-9]+", str(text)):
+        raise ValueError("must be decimal digits")
+    significant = str(text).lstrip("0") or "0"
+    number = int(significant) if len(significant) < 20 else 0
+    return number if number <= LARGEST_ID else 0
+
+
+Connections = Annotated[Database, Depends(_database)]
+TaskId = Annotated[
+    int,
+    BeforeValidator(_decimal),
+    WithJsonSchema({"type": "integer", "minimum": 0}),
+    Path(description="The task's id."),
+]
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
+
+
+_DESCRIPTIONS = {
+    400: "The input is invalid; `errors` names every offending field.",
+    401: "The token is missing, expired or invalid.",
+    403: "The token belongs to another user.",
+    404: "The user has no such task.",
+    413: "The body is larger than 64 KiB.",
+    415: "The body is not JSON.",
+    500: "A fault of the service.",
+    503: "The database cannot be reached; try again after `Retry-After` seconds.",
+}
+
+router = APIRouter(
+    prefix="/api/{user_id}/tasks",
+    tags=["tasks"],
+    route_class=JsonRoute,
+    responses=_problems(400, 401, 403, 500, 503),
+)
+
+
+@router.get("", operation_id="list_tasks", response_model=list[TaskRead])
+async def list_tasks(
+    owner: Owner,
+    database: Connections,
+    status: Annotated[Literal["all", "pending", "completed"], Query(description="Which tasks.")] = "all",
+    limit: Annotated[int, Query(ge=1, le=MAXIMUM_LIMIT, description="How many at most.")] = MAXIMUM_LIMIT,
+) -> Response:
+    """The user's tasks, newest first."""
+    rows = await database.run(LIST_TASKS, owner.subject, completed=COMPLETED_BY_STATUS[status], limit=limit)
+    return _json(b"[" + b",".join([row[0] or b"" for row in rows]) + b"]")
+
+
+@router.post(
+    "",
+    operation_id="create_task",
+    status_code=201,
+    response_model=TaskRead,
+    responses=_problems(413, 415)
+    | {201: {"headers": {"Location": {"description": "The task's path.", "schema": {"type": "string"}}}}},
+)
+async def create_task(owner: Owner, database: Connections, body: TaskCreate) -> Response:
+    """Create a task."""
+    rows = await database.run(
+        INSERT_TASK,
+        owner.subject,
+        email=owner.email,
+        name=owner.name,
+        title=body.title,
+        description=body.description,
+        completed=body.completed,
+    )
+    task = _task(rows)
+    _written(TaskEventName.CREATED, owner, task)
+    location = f"/api/{quote(owner.subject, safe='')}/tasks/{_id(task)}"
+    return _json(task[0], status=201, headers={"Location": location})
+
+
+@router.get("/{id}", operation_id="read_task", response_model=TaskRead, responses=_problems(404))
+async def read_task(owner: Owner, database: Connections, id: TaskId) -> Response:
+    """One task."""
+    return _json(_task(await database.run(SELECT_TASK, owner.subject, id=id))[0])
+
+
+@router.put("/{id}", operation_id="update_task", response_model=TaskRead, responses=_problems(404, 413, 415))
+async def update_task(owner: Owner, database: Connections, id: TaskId, body: TaskUpdate) -> Response:
+    """Change a task: the fields in the body, and no others."""
+    sent = body.model_fields_set
+    rows = await database.run(
+        UPDATE_TASK,
+        owner.subject,
+        id=id,
+        title=body.title if "title" in sent else None,
+        description=body.description,
+        set_description="description" in sent,
+        completed=body.completed if "completed" in sent else None,
+    )
+    task = _task(rows)
+    _written(TaskEventName.UPDATED, owner, task)
+    return _json(task[0])
+
+
+@router.delete("/{id}", operation_id="delete_task", response_model=TaskRead, responses=_problems(404))
+async def delete_task(owner: Owner, database: Connections, id: TaskId) -> Response:
+    """Delete a task; the answer is the task as it was, so that a client can offer undo."""
+    task = _task(await database.run(DELETE_TASK, owner.subject, id=id))
+    _written(TaskEventName.DELETED, owner, task)
+    return _json(task[0])
+
+
+@router.patch(
+    "/{id}/complete", operation_id="complete_task", response_model=TaskRead, responses=_problems(404, 413, 415)
+)
+async def complete_task(
+    owner: Owner, database: Connections, id: TaskId, body: Annotated[TaskComplete, Body()] = TaskComplete()
+) -> Response:
+    """Complete or reopen a task: `completed` sets it, no body (or an empty one) toggles it."""
+    completed = body.completed if body.model_fields_set else None
+    task = _task(await database.run(COMPLETE_TASK, owner.subject, id=id, completed=completed))
+    _written(TaskEventName.COMPLETED if task[2] == b"t" else TaskEventName.REOPENED, owner, task)
+    return _json(task[0])
+
+
+def _task(rows: list[Row]) -> Row:
+    """The one row of a statement about one task: its JSON, its id and whether it is completed.
+
+    Raises:
+        Problem: 404, whether the task is another user's or does not exist.
+    """
+    if not rows:
+        raise Problem(404, "There is no such task.")
+    return rows[0]
+
+
+def _id(task: Row) -> int:
+    return int(task[1] or 0)
+
+
+def _written(event: TaskEventName, owner: Owner, task: Row) -> None:
+    observe(TaskEvent(event, owner.subject, _id(task)))
+
+
+def _json(content: bytes | None, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(content, status, {**HEADERS, **(headers or {})}, "application/json")

@@ -1,0 +1,209 @@
+"""The service's settings: environment variables (or a ``.env`` file) in, one frozen object out.
+
+Secrets are ``SecretStr``, so that no log, traceback or ``repr`` shows them. With ``DATABASE_URL``
+unset the service runs with zero configuration: on an embedded PostgreSQL, with a secret of its own.
+"""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MINIMUM_SECRET_BYTES = 32
+WELL_KNOWN_SECRETS = (
+    "better-auth-secret",  # Better Auth's own default begins with it
+    "change-me",
+    "changeme",
+    "change_me",
+    "your-secret",
+    "your_secret",
+    "your-super-secret",
+    "replace-me",
+    "replace-with",
+    "super-secret-key",
+    "supersecret",
+    "secret-key",
+    "my-secret",
+    "dev-secret",
+    "test-secret",
+    "01234567890123456789",
+    "abcdefghijklmnopqrstuvwxyz",
+)
+MINIMUM_DISTINCT_CHARACTERS = 8
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each field named like its environment variable.
+
+    Raises:
+        pydantic.ValidationError: a value is missing or unusable; ``explain`` turns it into a sentence.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL URL, as Neon prints it. Unset: an embedded PostgreSQL under DATA_DIR."
+    )
+    migration_database_url: SecretStr | None = Field(
+        None, description="direct (not pooled) PostgreSQL URL for migrations. Unset: DATABASE_URL."
+    )
+    database_pooler: bool | None = Field(
+        None,
+        description="true behind PgBouncer in transaction mode: nothing is prepared on the server. "
+        "Unset: true when the host name contains -pooler.",
+    )
+    database_connections: int = Field(4, ge=1, le=100, description="connections per worker, at most.")
+    database_connect_timeout_seconds: int = Field(
+        15, ge=2, le=60, description="how long one attempt to connect may take; a database that wakes up needs it."
+    )
+    database_wait_seconds: float = Field(
+        4.5, gt=0, le=60, description="how long a request waits for the database before it answers 503."
+    )
+    statement_timeout_milliseconds: int = Field(
+        3000, ge=1, le=60_000, description="how long one statement may run inside PostgreSQL."
+    )
+    database_pending_limit: int = Field(
+        4096, ge=1, description="statements under way per worker; a request beyond them answers 503."
+    )
+    better_auth_secret: SecretStr | None = Field(
+        None, description="the secret that Better Auth signs with, at least 32 bytes. Verifies HS256 tokens."
+    )
+    better_auth_issuer: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="what a token's iss may be, comma-separated; checked where the token has one."
+    )
+    better_auth_audience: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="what a token's aud may be, comma-separated; checked where the token has one."
+    )
+    cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="exact origins of the front ends, comma-separated. Unset: none; "
+        "http://localhost:3000 while DATABASE_URL is unset.",
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    host: str = Field("127.0.0.1", description="address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on.")
+    web_concurrency: int = Field(1, ge=1, le=256, description="worker processes.")
+    shutdown_grace_seconds: int = Field(
+        20, ge=1, le=600, description="how long requests in flight may take to finish after SIGTERM."
+    )
+    data_dir: Path = Field(Path(".data"), description="where the embedded PostgreSQL and its secret are kept.")
+
+    @field_validator("cors_origins", "better_auth_issuer", "better_auth_audience", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for origin in origins or ():
+            parts = urlsplit(origin)
+            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+                raise ValueError("each must be an origin such as https://app.example.com; * is not allowed")
+        return origins
+
+    @field_validator("log_level")
+    @classmethod
+    def _check_level(cls, level: str) -> str:
+        if level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return level.upper()
+
+    @field_validator("database_url", "migration_database_url")
+    @classmethod
+    def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        try:
+            if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+                raise ValueError("must begin with postgresql://")
+            conninfo_to_dict(url.get_secret_value())
+        except ProgrammingError:
+            raise ValueError("is not a URL that PostgreSQL's client library can read") from None
+        return url
+
+    @field_validator("better_auth_secret")
+    @classmethod
+    def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is None:
+            return None
+        value = secret.get_secret_value()
+        if len(value.encode()) < MINIMUM_SECRET_BYTES:
+            raise ValueError(f"must be at least {MINIMUM_SECRET_BYTES} bytes; `openssl rand -base64 32` makes one")
+        if value.lower().startswith(WELL_KNOWN_SECRETS) or len(set(value)) < MINIMUM_DISTINCT_CHARACTERS:
+            raise ValueError("is a well-known or guessable value; `openssl rand -base64 32` makes a good one")
+        return secret
+
+    @model_validator(mode="after")
+    def _require_a_key(self) -> Self:
+        if self.database_url is not None and self.better_auth_secret is None:
+            raise ValueError("DATABASE_URL is set, so BETTER_AUTH_SECRET must be set too")
+        return self
+
+    @property
+    def zero_configuration(self) -> bool:
+        """Whether the service brings its own database."""
+        return self.database_url is None
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a transaction pooler stands in front of the database."""
+        if self.database_pooler is not None or self.database_url is None:
+            return bool(self.database_pooler)
+        return "-pooler" in (urlsplit(self.database_url.get_secret_value()).hostname or "")
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Origins that browsers may call from."""
+        if self.cors_origins is None:
+            return ("http://localhost:3000",) if self.zero_configuration else ()
+        return self.cors_origins
+
+    def signing_secret(self) -> SecretStr:
+        """``BETTER_AUTH_SECRET``; without one, a secret generated once and kept under ``data_dir``."""
+        return self.better_auth_secret or SecretStr(_kept_secret(self.data_dir / "secret"))
+
+
+def _kept_secret(path: Path) -> str:
+    """Read the secret at ``path``; the first caller, of any number of processes, makes it (mode 0600)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    if not path.exists():
+        draft.touch(mode=0o600, exist_ok=False)
+        draft.write_text(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment; end the process with one sentence a line when it cannot be used."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        sys.exit("\n".join(explain(error)))
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One sentence for each setting that cannot be used; none shows a value."""
+    sentences = []
+    for item in error.errors(include_input=False, include_url=False):
+        name = ".".join(str(part) for part in item["loc"][:1]).upper()
+        reason = item["msg"].removeprefix("Value error, ")
+        sentences.append(f"{name} {reason}." if name else f"{reason}.")
+    return sentences

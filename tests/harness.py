@@ -1,0 +1,167 @@
+"""What tests stand on: a real PostgreSQL, the service as a real process, users with real tokens."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import psycopg
+
+SECRET = "3f9a1c5e7b2d4860f1e2d3c4b5a69788"
+TEMPLATE = "todo_template"
+COMMAND = Path(sys.executable).with_name("todo-api")
+
+
+def claims(user_id: str, **more: Any) -> dict[str, Any]:
+    """Claims as Better Auth writes them, valid for 15 minutes; ``None`` takes one out."""
+    now = int(time.time())
+    given = {"sub": user_id, "iat": now, "exp": now + 900, **more}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def token(user_id: str, *, secret: str = SECRET, **more: Any) -> str:
+    """A token signed by PyJWT, not by the code under test."""
+    return jwt.encode(claims(user_id, **more), secret, algorithm="HS256")
+
+
+@dataclass
+class User:
+    """A signed-in user and their HTTP client."""
+
+    id: str
+    http: httpx.Client
+    base: str = ""
+
+    def __post_init__(self) -> None:
+        """Know where the user's tasks live."""
+        self.base = f"/api/{self.id}/tasks"
+
+    def create(self, title: str = "Buy milk", **fields: Any) -> dict[str, Any]:
+        """Create a task; the task as answered."""
+        response = self.http.post(self.base, json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json()
+        return task
+
+    def path(self, task: Mapping[str, Any]) -> str:
+        """The path of one of the user's tasks."""
+        return f"{self.base}/{task['id']}"
+
+
+@dataclass
+class Server:
+    """The service, running as a process of its own."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log_path: Path
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def client(self, **options: Any) -> httpx.Client:
+        """A client that is closed with the server."""
+        client = httpx.Client(base_url=self.url, timeout=20, **options)
+        self.clients.append(client)
+        return client
+
+    def user(self, user_id: str | None = None, **more: Any) -> User:
+        """A user nobody else in the test run is."""
+        name = user_id or f"user{secrets.token_hex(14)}"
+        return User(name, self.client(headers={"Authorization": f"Bearer {token(name, **more)}"}))
+
+    def log(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The log lines that have these fields; waits a moment for the first."""
+        for _ in range(100):
+            lines = [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
+            found = [line for line in lines if wanted.items() <= line.items()]
+            if found:
+                return found
+            time.sleep(0.02)
+        return []
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait; the exit status."""
+        for client in self.clients:
+            client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(by)
+        return self.process.wait(30)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The process's environment without this machine's settings, and with these."""
+    names = {"DATABASE_URL", "BETTER_AUTH_SECRET", "CORS_ORIGINS", "LOG_LEVEL", "HOST", "PORT", "WEB_CONCURRENCY"}
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    return {**kept, **settings}
+
+
+@contextmanager
+def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[Server]:
+    """Run ``todo-api serve`` in ``directory`` until the block ends; SECRET is its secret unless given."""
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    log_path = directory / "log"
+    with log_path.open("wb") as log, (directory / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [COMMAND, "serve", "--port", str(port), *arguments],
+            cwd=directory,
+            env=environment(**{"BETTER_AUTH_SECRET": SECRET, **settings}),
+            stdout=log,
+            stderr=errors,
+        )
+    server = Server(f"http://127.0.0.1:{port}", process, log_path)
+    try:
+        wait_until_alive(server)
+        yield server
+    finally:
+        server.stop()
+
+
+def wait_until_alive(server: Server, seconds: float = 30) -> None:
+    """Wait for the first answer of /health."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert server.process.poll() is None, server.log_path.with_name("errors").read_text()
+        try:
+            if httpx.get(f"{server.url}/health", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise TimeoutError(server.log_path.read_text())
+
+
+def database_url(server_url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    head, _, query = server_url.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{name}?{query}"
+
+
+@contextmanager
+def cloned_database(server_url: str, *, template: str = TEMPLATE) -> Iterator[str]:
+    """A database of one's own, a copy of the migrated template; dropped at the end."""
+    name = f"todo_{secrets.token_hex(8)}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield database_url(server_url, name)
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
