@@ -17,11 +17,12 @@ from starlette.staticfiles import StaticFiles
 from todo_api import __version__, local_postgres, migrations
 from todo_api.auth import Authentication
 from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
-from todo_api.edge import Cors, FaultBoundary, Observer
+from todo_api.edge import Cors, FaultBoundary, Handler, Observer
 from todo_api.observability import DatabaseFailed, configure_logging, failed, observe
 from todo_api.openapi import DESCRIPTION, describe
 from todo_api.problems import Problem, respond, respond_invalid
 from todo_api.routes import health, tasks
+from todo_api.routes.compiled import Dispatch
 from todo_api.settings import Settings
 from todo_api.tokens import Verifier
 
@@ -55,19 +56,16 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan(settings),
+        # As they are, without include_router, which would match each path a second time on every request.
+        routes=[*tasks.router.routes, *health.router.routes],
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
-        exception_handlers={
-            HTTPException: _refuse,
-            RequestValidationError: _refuse_invalid,
-            DatabaseError: _refuse_database,
-        },
+        exception_handlers=HANDLERS,
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.state.schema_head = migrations.head()
-    app.include_router(tasks.router)
-    app.include_router(health.router)
     _serve_docs(app)
 
     verifier = Verifier(
@@ -76,7 +74,8 @@ def create_app(settings: Settings) -> FastAPI:
         audiences=settings.better_auth_audience,
     )
     # Added from the inside out: a request meets the last one first.
-    app.add_middleware(FaultBoundary)
+    app.add_middleware(Dispatch, routes=tasks.router.routes)
+    app.add_middleware(FaultBoundary, handlers=HANDLERS)
     app.add_middleware(Authentication, verifier=verifier)
     app.add_middleware(
         Cors,
@@ -157,6 +156,13 @@ async def _refuse_database(request: Request, error: Exception) -> Response:
         return respond(request.scope, 500)
     observe(DatabaseFailed(error.reason))
     return respond(request.scope, 503, SCHEMA_MISSING if isinstance(error, SchemaMissing) else None)
+
+
+HANDLERS: dict[int | type[Exception], Handler] = {
+    HTTPException: _refuse,
+    RequestValidationError: _refuse_invalid,
+    DatabaseError: _refuse_database,
+}
 
 
 def _allowed_methods(request: Request) -> str:

@@ -1,23 +1,27 @@
 """The outermost rooms: what every request meets first and every answer passes last.
 
 ``Observer`` gives the request its id and the log its access line, and irons out HEAD and trailing
-slashes. ``FaultBoundary`` stands innermost and turns a fault of ours into a plain 500. Both are plain
-ASGI: they never raise a refusal, they send one.
+slashes. ``Cors`` speaks to browsers. ``FaultBoundary`` stands innermost and answers what was raised
+behind it. All are plain ASGI: they never raise a refusal, they send one.
 """
 
 import re
 import secrets
 import time
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo_api.observability import REQUEST_ID, RequestServed, failed, observe
 from todo_api.problems import respond
+
+Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 _USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 UNMATCHED = "unmatched"
@@ -40,12 +44,10 @@ class Observer:
         inner = _plain(scope)
         inner["request_id"] = request_id
         bodyless = scope["method"] == "HEAD"
-        status = 500
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                inner["status"] = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             elif bodyless:
                 message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
@@ -54,35 +56,37 @@ class Observer:
         try:
             await self._app(inner, receive, send_with_id)
         finally:
-            route = getattr(inner.get("route"), "path_format", None) or UNMATCHED
+            route = inner.get("route")
             milliseconds = round((time.perf_counter() - started) * 1000, 3)
-            observe(RequestServed(scope["method"], route, status, milliseconds))
+            template = UNMATCHED if route is None else route.path_format
+            observe(RequestServed(scope["method"], template, inner.get("status", 500), milliseconds))
 
 
 class FaultBoundary:
-    """What nobody expected becomes a 500 that says nothing, and one line in the log."""
+    """Answers every exception: one that has a handler by it, as FastAPI would, any other with a bare 500.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        handlers: FastAPI's exception handlers, by class.
+    """
+
+    def __init__(self, app: ASGIApp, handlers: Mapping[int | type[Exception], Handler]) -> None:
         self._app = app
+        self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        started = False
-
-        async def watch(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, watch)
+            await self._app(scope, receive, send)
         except Exception as error:
-            if scope["type"] != "http":
-                raise
-            observe(failed(error))
-            if started:
+            if scope["type"] != "http" or "status" in scope:
                 raise  # half an answer is out: only the server can cut the connection
-            await respond(scope, 500)(scope, receive, send)
+            handler = next((self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers), None)
+            if handler is not None:
+                response = await handler(Request(scope, receive), error)
+            else:
+                observe(failed(error))
+                response = respond(scope, 500)
+            await response(scope, receive, send)
 
 
 def _request_id(scope: Scope) -> str:

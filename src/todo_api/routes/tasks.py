@@ -4,6 +4,7 @@ A response is made from the JSON text that PostgreSQL wrote, so nothing is parse
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -16,12 +17,17 @@ from todo_api.db import Database, Row, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
 from todo_api.problems import Problem
-from todo_api.routes.bodies import JsonRoute
+from todo_api.routes.compiled import CompiledRoute
 
 MAXIMUM_LIMIT = 1000
 LARGEST_ID = 2**63 - 1
 COMPLETED_BY_STATUS = {"all": None, "pending": False, "completed": True}
-HEADERS = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
+RawHeaders = Sequence[tuple[bytes, bytes]]
+HEADERS: RawHeaders = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Authorization"),
+)
 
 SELECT_TASK = compile_statement(queries.as_json(queries.SELECT_TASK))
 LIST_TASKS = compile_statement(queries.as_json(queries.LIST_TASKS))
@@ -73,7 +79,7 @@ _DESCRIPTIONS = {
 router = APIRouter(
     prefix="/api/{user_id}/tasks",
     tags=["tasks"],
-    route_class=JsonRoute,
+    route_class=CompiledRoute,
     responses=_problems(400, 401, 403, 500, 503),
 )
 
@@ -87,7 +93,7 @@ async def list_tasks(
 ) -> Response:
     """The user's tasks, newest first."""
     rows = await database.run(LIST_TASKS, owner.subject, completed=COMPLETED_BY_STATUS[status], limit=limit)
-    return _json(b"[" + b",".join([row[0] or b"" for row in rows]) + b"]")
+    return JsonBytes(b"[" + b",".join([row[0] or b"" for row in rows]) + b"]")
 
 
 @router.post(
@@ -112,13 +118,13 @@ async def create_task(owner: Owner, database: Connections, body: TaskCreate) -> 
     task = _task(rows)
     _written(TaskEventName.CREATED, owner, task)
     location = f"/api/{quote(owner.subject, safe='')}/tasks/{_id(task)}"
-    return _json(task[0], status=201, headers={"Location": location})
+    return JsonBytes(task[0], status=201, headers=[(b"location", location.encode())])
 
 
 @router.get("/{id}", operation_id="read_task", response_model=TaskRead, responses=_problems(404))
 async def read_task(owner: Owner, database: Connections, id: TaskId) -> Response:
     """One task."""
-    return _json(_task(await database.run(SELECT_TASK, owner.subject, id=id))[0])
+    return JsonBytes(_task(await database.run(SELECT_TASK, owner.subject, id=id))[0])
 
 
 @router.put("/{id}", operation_id="update_task", response_model=TaskRead, responses=_problems(404, 413, 415))
@@ -136,7 +142,7 @@ async def update_task(owner: Owner, database: Connections, id: TaskId, body: Tas
     )
     task = _task(rows)
     _written(TaskEventName.UPDATED, owner, task)
-    return _json(task[0])
+    return JsonBytes(task[0])
 
 
 @router.delete("/{id}", operation_id="delete_task", response_model=TaskRead, responses=_problems(404))
@@ -144,7 +150,7 @@ async def delete_task(owner: Owner, database: Connections, id: TaskId) -> Respon
     """Delete a task; the answer is the task as it was, so that a client can offer undo."""
     task = _task(await database.run(DELETE_TASK, owner.subject, id=id))
     _written(TaskEventName.DELETED, owner, task)
-    return _json(task[0])
+    return JsonBytes(task[0])
 
 
 @router.patch(
@@ -157,7 +163,7 @@ async def complete_task(
     completed = body.completed if body.model_fields_set else None
     task = _task(await database.run(COMPLETE_TASK, owner.subject, id=id, completed=completed))
     _written(TaskEventName.COMPLETED if task[2] == b"t" else TaskEventName.REOPENED, owner, task)
-    return _json(task[0])
+    return JsonBytes(task[0])
 
 
 def _task(rows: list[Row]) -> Row:
@@ -179,5 +185,11 @@ def _written(event: TaskEventName, owner: Owner, task: Row) -> None:
     observe(TaskEvent(event, owner.subject, _id(task)))
 
 
-def _json(content: bytes | None, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(content, status, {**HEADERS, **(headers or {})}, "application/json")
+class JsonBytes(Response):
+    """JSON that is ready to send; its headers are made once, not for every answer."""
+
+    def __init__(self, content: bytes | None, *, status: int = 200, headers: RawHeaders = ()) -> None:
+        self.body = content or b""
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [*HEADERS, (b"content-length", b"%d" % len(self.body)), *headers]

@@ -1,0 +1,221 @@
+"""An ``APIRoute`` whose work is planned once, when the application is put together.
+
+FastAPI decides on every request what an endpoint wants: it walks the tree of dependencies, opens
+exit stacks and makes a response model's field. Our endpoints want little: parameters, a JSON body,
+dependencies that are plain functions of the request. ``CompiledRoute`` writes that down at start-up
+and then only validates and calls. Endpoints, errors and the OpenAPI document stay FastAPI's own; an
+endpoint that wants more is refused at import.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import iscoroutinefunction
+from typing import Any
+
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic_core import PydanticUndefined, from_json
+from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from todo_api.problems import Problem
+
+LONGEST_BODY_BYTES = 64 * 1024
+
+Errors = list[Any]
+Fill = Callable[[Request, dict[str, Any], Errors], None]
+"""Puts one argument of the endpoint into the dict, or says in the list what is wrong with it."""
+
+
+class CompiledRoute(APIRoute):
+    """A route that plans at start-up how its endpoint's arguments come from a request.
+
+    Raises:
+        TypeError: at start-up, for an endpoint that is not a coroutine function answering a ``Response``,
+            or that takes anything but path and query parameters, one JSON body and plain dependencies.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        if not iscoroutinefunction(endpoint):
+            raise TypeError(f"{endpoint.__name__} must be a coroutine function")
+        self._fill = _plan(self.dependant)
+        self._body = self.body_field
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that this route's path matches."""
+        if scope["method"] not in (self.methods or ()):
+            raise HTTPException(405)
+        request = Request(scope, receive, send)
+        arguments: dict[str, Any] = {}
+        errors: Errors = []
+        body = await _read_json(request) if self._body is not None else None
+        for fill in self._fill:
+            fill(request, arguments, errors)
+        if self._body is not None:
+            if body is PydanticUndefined and not self._body.field_info.is_required():
+                arguments[self._body.name] = self._body.get_default()
+            elif body is PydanticUndefined:
+                errors.append({"type": "missing", "loc": ("body",), "msg": "Field required", "input": None})
+            else:
+                arguments[self._body.name], found = self._body.validate(body, loc=("body",))
+                errors += found
+        if errors:
+            raise RequestValidationError(errors)
+        response = await self.endpoint(**arguments)
+        await response(scope, receive, send)
+
+
+class Dispatch:
+    """Middleware that takes a request straight to its compiled route, past FastAPI's router.
+
+    What no route here answers (an unknown path, another method) goes on to the router, which knows
+    how to refuse it. Exceptions pass through to the boundary outside.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._routes: dict[tuple[str, int], list[CompiledRoute]] = {}
+        for route in routes:
+            if isinstance(route, CompiledRoute):
+                for method in route.methods or ():
+                    self._routes.setdefault((method, route.path_format.count("/")), []).append(route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            for route in self._routes.get((scope["method"], path.count("/")), ()):
+                match = route.path_regex.match(path)
+                if match is not None:
+                    scope["route"] = route
+                    scope["path_params"] = match.groupdict()
+                    await route.handle(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
+def _plan(dependant: Dependant) -> Sequence[Fill]:
+    """One step for each argument, in the order in which FastAPI would name what is wrong."""
+    unsupported = (
+        *dependant.header_params,
+        *dependant.cookie_params,
+        dependant.response_param_name,
+        dependant.background_tasks_param_name,
+        dependant.security_scopes_param_name,
+        dependant.http_connection_param_name,
+        dependant.websocket_param_name,
+    )
+    if any(unsupported):
+        raise TypeError(f"{dependant.call} takes what a compiled route does not give")
+    steps = [_call(dependency) for dependency in dependant.dependencies]
+    steps += [_path_parameter(field) for field in dependant.path_params]
+    if dependant.query_params:
+        steps.append(_query_parameters(dependant.query_params))
+    if dependant.request_param_name is not None:
+        steps.append(_the_request(dependant.request_param_name))
+    return steps
+
+
+def _call(dependency: Dependant) -> Fill:
+    steps, function, name = _plan(dependency), dependency.call, dependency.name
+    if function is None or name is None or iscoroutinefunction(function) or dependency.body_params:
+        raise TypeError(f"{function} is not a plain dependency")
+
+    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+        given: dict[str, Any] = {}
+        for step in steps:
+            step(request, given, errors)
+        if not errors:
+            arguments[name] = function(**given)
+
+    return fill
+
+
+def _the_request(name: str) -> Fill:
+    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:  # noqa: ARG001 - a Fill
+        arguments[name] = request
+
+    return fill
+
+
+def _path_parameter(field: Any) -> Fill:
+    name, alias, validate = field.name, field.alias, field.validate
+    location = ("path", alias)
+
+    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+        arguments[name], found = validate(request.scope["path_params"][alias], loc=location)
+        errors += found
+
+    return fill
+
+
+def _query_parameters(fields: Sequence[Any]) -> Fill:
+    defaults = {field.name: field.get_default() for field in fields}
+    if PydanticUndefined in defaults.values():
+        raise TypeError("a compiled route's query parameters must have defaults")
+
+    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+        arguments.update(defaults)
+        if not request.scope["query_string"]:
+            return
+        given = QueryParams(request.scope["query_string"])
+        for field in fields:
+            if field.alias in given:
+                arguments[field.name], found = field.validate(given[field.alias], loc=("query", field.alias))
+                errors += found
+
+    return fill
+
+
+async def _read_json(request: Request) -> Any:
+    """The body as Python objects; ``PydanticUndefined`` when it is empty.
+
+    Raises:
+        Problem: 413 for more than 64 KiB, announced or sent; 415 for another content type or encoding.
+        RequestValidationError: it is not JSON (RFC 8259), or not UTF-8.
+    """
+    headers = {name: value for name, value in request.scope["headers"] if name in _BODY_HEADERS}
+    announced = headers.get(b"content-length", b"0")
+    if len(announced) > 9 or int(announced) > LONGEST_BODY_BYTES:
+        raise Problem(413)
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Problem(415, headers={"Accept-Encoding": "identity"})
+    chunks, size = [], 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > LONGEST_BODY_BYTES:
+                raise Problem(413)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise Problem(400, "The body is incomplete.") from None  # for the log; nobody listens any more
+    if not size:
+        return PydanticUndefined
+    if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
+        raise Problem(415, headers={"Accept": "application/json"})
+    try:
+        return from_json(b"".join(chunks), allow_inf_nan=False)
+    except ValueError as error:
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": str(error)}]) from None
+
+
+_BODY_HEADERS = frozenset({b"content-length", b"content-type", b"content-encoding"})
+
+
+def _is_json(content_type: str) -> bool:
+    """``application/json`` or ``application/…+json``; a charset, where named, is UTF-8."""
+    if content_type == "application/json":
+        return True
+    kind, _, parameters = content_type.lower().partition(";")
+    kind = kind.strip()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        return False
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+            return False
+    return True
