@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
+from pydantic import Field as PydanticField
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Identity, Index, MetaData, Text, func, text
 from sqlmodel import Field, SQLModel
 
@@ -106,10 +107,10 @@ class TaskUpdate(_Body):
         json_schema_extra={"examples": [{"title": "Buy oat milk", "completed": True}], "minProperties": 1}
     )
 
-    # A default never stands for a value here: ``model_fields_set`` tells what was sent.
-    title: Title = ""
-    description: Description | None = None
-    completed: bool = False
+    # Factories, because a default never stands for a value here: ``model_fields_set`` tells what was sent.
+    title: Title = PydanticField(default_factory=str)
+    description: Description | None = PydanticField(default_factory=lambda: None)
+    completed: bool = PydanticField(default_factory=bool)
 
     @model_validator(mode="after")
     def _something_to_change(self) -> "TaskUpdate":
@@ -123,7 +124,7 @@ class TaskComplete(_Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"completed": True}]})
 
-    completed: bool = False
+    completed: bool = PydanticField(default_factory=bool)
 
 
 class TaskRead(BaseModel):

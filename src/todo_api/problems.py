@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -81,23 +81,6 @@ class FieldError(BaseModel):
 class ProblemDetails(BaseModel):
     """The body of every refusal (RFC 9457 §3.1), with ``message``, ``code``, ``request_id`` and, at 400, ``errors``."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "about:blank",
-                    "title": "Bad Request",
-                    "status": 400,
-                    "detail": "title: must not be blank",
-                    "message": "title: must not be blank",
-                    "code": "invalid_request",
-                    "request_id": "0d6c6a1e5d0f4c27",
-                    "errors": [{"field": "title", "message": "must not be blank"}],
-                }
-            ]
-        }
-    )
-
     type: str
     title: str
     status: int
@@ -115,6 +98,32 @@ class Problem(HTTPException):
         super().__init__(status, detail or DETAILS[status], headers)
 
 
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of refusals with these statuses, each with its own example."""
+    return {status: _documented(status) for status in statuses}
+
+
+def _documented(status: int) -> dict[str, Any]:
+    blank = [{"field": "title", "message": "must not be blank"}] if status == 400 else []
+    sentence = "title: must not be blank" if blank else DETAILS[status]
+    example = _body(status, sentence, "0d6c6a1e5d0f4c27", blank)
+    schema = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
+    response: dict[str, Any] = {
+        "description": TITLES[status],
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+    }
+    if status in _HEADERS:
+        name, description = _HEADERS[status]
+        response["headers"] = {name: {"description": description, "schema": {"type": "string"}}}
+    return response
+
+
+_HEADERS = {
+    401: ("WWW-Authenticate", "`Bearer`, with `error` when a token was sent (RFC 6750)."),
+    503: ("Retry-After", "Seconds after which it makes sense to try again."),
+}
+
+
 def respond(
     scope: Scope,
     status: int,
@@ -124,7 +133,14 @@ def respond(
     errors: Sequence[Mapping[str, str]] = (),
 ) -> Response:
     """The response to a refused request; ``scope["request_id"]`` goes into its body."""
-    sentence = detail or DETAILS[status]
+    body = _body(status, detail or DETAILS[status], scope.get("request_id", ""), errors)
+    extra = {"Cache-Control": "no-store", **(headers or {})}
+    if status == 503:
+        extra.setdefault("Retry-After", RETRY_AFTER_SECONDS)
+    return Response(to_json(body), status, extra, MEDIA_TYPE)
+
+
+def _body(status: int, sentence: str, request_id: str, errors: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": TITLES[status],
@@ -132,14 +148,9 @@ def respond(
         "detail": sentence,
         "message": sentence,
         "code": CODES[status],
-        "request_id": scope.get("request_id", ""),
+        "request_id": request_id,
     }
-    if errors:
-        body["errors"] = errors
-    extra = {"Cache-Control": "no-store", **(headers or {})}
-    if status == 503:
-        extra.setdefault("Retry-After", RETRY_AFTER_SECONDS)
-    return Response(to_json(body), status, extra, MEDIA_TYPE)
+    return {**body, "errors": errors} if errors else body
 
 
 def respond_invalid(scope: Scope, error: RequestValidationError) -> Response:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from todo_api import queries
 from todo_api.db import Database, DatabaseError, compile_statement
 from todo_api.observability import METRICS_CONTENT_TYPE, exposition
-from todo_api.problems import Problem
+from todo_api.problems import Problem, documented
 
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
@@ -30,7 +30,7 @@ async def health() -> Health:
 @router.get(
     "/ready",
     operation_id="ready",
-    responses={503: {"description": "The database is not ready.", "content": {"application/problem+json": {}}}},
+    responses=documented(503),
 )
 async def ready(request: Request) -> Health:
     """The database answers, its schema is the one this version needs, row-level security is in force."""
@@ -44,7 +44,12 @@ async def ready(request: Request) -> Health:
     return Health()
 
 
-@router.get("/metrics", operation_id="metrics", response_class=Response)
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics() -> Response:
     """Prometheus metrics of all workers."""
     return Response(exposition(), media_type=METRICS_CONTENT_TYPE)

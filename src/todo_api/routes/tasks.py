@@ -16,7 +16,7 @@ from todo_api.auth import Owner
 from todo_api.db import Database, Row, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
-from todo_api.problems import Problem
+from todo_api.problems import Problem, documented
 from todo_api.routes.compiled import CompiledRoute
 
 MAXIMUM_LIMIT = 1000
@@ -60,27 +60,11 @@ TaskId = Annotated[
 ]
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
-
-
-_DESCRIPTIONS = {
-    400: "The input is invalid; `errors` names every offending field.",
-    401: "The token is missing, expired or invalid.",
-    403: "The token belongs to another user.",
-    404: "The user has no such task.",
-    413: "The body is larger than 64 KiB.",
-    415: "The body is not JSON.",
-    500: "A fault of the service.",
-    503: "The database cannot be reached; try again after `Retry-After` seconds.",
-}
-
 router = APIRouter(
     prefix="/api/{user_id}/tasks",
     tags=["tasks"],
     route_class=CompiledRoute,
-    responses=_problems(400, 401, 403, 500, 503),
+    responses=documented(400, 401, 403, 500, 503),
 )
 
 
@@ -101,7 +85,7 @@ async def list_tasks(
     operation_id="create_task",
     status_code=201,
     response_model=TaskRead,
-    responses=_problems(413, 415)
+    responses=documented(413, 415)
     | {201: {"headers": {"Location": {"description": "The task's path.", "schema": {"type": "string"}}}}},
 )
 async def create_task(owner: Owner, database: Connections, body: TaskCreate) -> Response:
@@ -121,13 +105,13 @@ async def create_task(owner: Owner, database: Connections, body: TaskCreate) -> 
     return JsonBytes(task[0], status=201, headers=[(b"location", location.encode())])
 
 
-@router.get("/{id}", operation_id="read_task", response_model=TaskRead, responses=_problems(404))
+@router.get("/{id}", operation_id="read_task", response_model=TaskRead, responses=documented(404))
 async def read_task(owner: Owner, database: Connections, id: TaskId) -> Response:
     """One task."""
     return JsonBytes(_task(await database.run(SELECT_TASK, owner.subject, id=id))[0])
 
 
-@router.put("/{id}", operation_id="update_task", response_model=TaskRead, responses=_problems(404, 413, 415))
+@router.put("/{id}", operation_id="update_task", response_model=TaskRead, responses=documented(404, 413, 415))
 async def update_task(owner: Owner, database: Connections, id: TaskId, body: TaskUpdate) -> Response:
     """Change a task: the fields in the body, and no others."""
     sent = body.model_fields_set
@@ -145,7 +129,7 @@ async def update_task(owner: Owner, database: Connections, id: TaskId, body: Tas
     return JsonBytes(task[0])
 
 
-@router.delete("/{id}", operation_id="delete_task", response_model=TaskRead, responses=_problems(404))
+@router.delete("/{id}", operation_id="delete_task", response_model=TaskRead, responses=documented(404))
 async def delete_task(owner: Owner, database: Connections, id: TaskId) -> Response:
     """Delete a task; the answer is the task as it was, so that a client can offer undo."""
     task = _task(await database.run(DELETE_TASK, owner.subject, id=id))
@@ -154,7 +138,7 @@ async def delete_task(owner: Owner, database: Connections, id: TaskId) -> Respon
 
 
 @router.patch(
-    "/{id}/complete", operation_id="complete_task", response_model=TaskRead, responses=_problems(404, 413, 415)
+    "/{id}/complete", operation_id="complete_task", response_model=TaskRead, responses=documented(404, 413, 415)
 )
 async def complete_task(
     owner: Owner, database: Connections, id: TaskId, body: Annotated[TaskComplete, Body()] = TaskComplete()
