@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -103,8 +105,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         local = None
         if settings.database_url is None:
-            local = await asyncio.to_thread(local_postgres.start, settings.data_dir)
-            await asyncio.to_thread(migrations.upgrade, local.url)
+            local = await asyncio.to_thread(_start_local, settings.data_dir)
             url = local.url
         else:
             url = settings.database_url.get_secret_value()
@@ -118,6 +119,17 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
                 await asyncio.to_thread(local.stop)
 
     return lifespan
+
+
+def _start_local(directory: Path) -> local_postgres.LocalPostgres:
+    """Start and migrate the embedded PostgreSQL; what is missing is said in the log, in one sentence."""
+    try:
+        local = local_postgres.start(directory)
+        migrations.upgrade(local.url)
+    except (local_postgres.LocalPostgresFailed, migrations.MigrationFailed) as error:
+        logging.getLogger(__name__).error(str(error))
+        raise
+    return local
 
 
 def _spare_the_collector() -> None:

