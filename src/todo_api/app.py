@@ -127,7 +127,7 @@ def _start_local(directory: Path) -> local_postgres.LocalPostgres:
         local = local_postgres.start(directory)
         migrations.upgrade(local.url)
     except (local_postgres.LocalPostgresFailed, migrations.MigrationFailed) as error:
-        logging.getLogger(__name__).error(str(error))
+        logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - a sentence, not a traceback
         raise
     return local
 

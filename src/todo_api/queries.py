@@ -130,11 +130,10 @@ def as_rows(statement: TaskStatement) -> Any:
 
 
 def as_json(statement: TaskStatement) -> Any:
-    """The statement, answering for each row its ``TASK_JSON``, ``id`` and ``completed``."""
-    columns = (TASK_JSON, col(Task.id), col(Task.completed))
+    """The statement, answering for each row its ``TASK_JSON``; a write, also its ``id`` and ``completed``."""
     if isinstance(statement, SelectOfScalar):
-        return statement.with_only_columns(*columns)
-    return statement.returning(*columns)
+        return statement.with_only_columns(TASK_JSON)
+    return statement.returning(TASK_JSON, col(Task.id), col(Task.completed))
 
 
 SCHEMA_STATE = select(

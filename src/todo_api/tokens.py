@@ -133,7 +133,7 @@ class Verifier:
 
 def sign(claims: Mapping[str, Any], secret: str) -> str:
     """A token for development: ``claims`` as they stand, signed with HS256."""
-    return _jws.encode(json.dumps(claims).encode(), secret.encode(), algorithm=ALGORITHM)
+    return _jws.encode(json.dumps(claims, separators=(",", ":")).encode(), secret.encode(), algorithm=ALGORITHM)
 
 
 def _json_object(payload: bytes) -> dict[str, Any]:

@@ -151,7 +151,7 @@ async def complete_task(
 
 
 def _task(rows: list[Row]) -> Row:
-    """The one row of a statement about one task: its JSON, its id and whether it is completed.
+    """The one row of a statement about one task: its JSON and, of a write, its id and whether it is completed.
 
     Raises:
         Problem: 404, whether the task is another user's or does not exist.
