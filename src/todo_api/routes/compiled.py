@@ -8,7 +8,7 @@ endpoint that wants more is refused at import.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
@@ -120,9 +120,12 @@ def _plan(dependant: Dependant) -> Sequence[Fill]:
     return steps
 
 
+_NOT_PLAIN = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
+
+
 def _call(dependency: Dependant) -> Fill:
     steps, function, name = _plan(dependency), dependency.call, dependency.name
-    if function is None or name is None or iscoroutinefunction(function) or dependency.body_params:
+    if function is None or name is None or dependency.body_params or any(kind(function) for kind in _NOT_PLAIN):
         raise TypeError(f"{function} is not a plain dependency")
 
     def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
