@@ -18,10 +18,11 @@ from uvicorn.supervisors import Multiprocess
 
 from todo_api import __version__, local_postgres, migrations
 from todo_api.settings import Settings, load_settings
-from todo_api.tokens import sign
+from todo_api.tokens import LONGEST_SUBJECT, sign
 
 SAMPLE_USER = "demo-user"
 SAMPLE_TOKEN_SECONDS = 30 * 24 * 3600
+LONGEST_EXPIRY_SECONDS = 3650 * 24 * 3600
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     token = commands.add_parser("token", help="print a token that the service accepts, for development")
-    token.add_argument("user", metavar="USER", help="the user's id")
+    token.add_argument("user", metavar="USER", type=_user_id, help="the user's id")
     token.add_argument("--email", help="the user's e-mail address")
     token.add_argument("--name", help="the user's name")
     token.add_argument("--expires", type=_seconds, default="15m", help="lifetime: 90s, 15m, 12h or 7d (default 15m)")
@@ -81,7 +82,16 @@ def _seconds(text: str) -> int:
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
     if match is None:
         raise argparse.ArgumentTypeError("must be a number and a unit, such as 15m")
-    return int(match[1]) * UNITS[match[2]]
+    seconds = int(match[1]) * UNITS[match[2]]
+    if seconds > LONGEST_EXPIRY_SECONDS:
+        raise argparse.ArgumentTypeError("must be at most 3650d")
+    return seconds
+
+
+def _user_id(text: str) -> str:
+    if not 1 <= len(text) <= LONGEST_SUBJECT:
+        raise argparse.ArgumentTypeError(f"must have 1 to {LONGEST_SUBJECT} characters")
+    return text
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -174,7 +174,8 @@ class Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write another library's line: its first line, and the type of its exception; no traceback."""
-        fields: dict[str, Any] = {"event": record.getMessage().partition("\n")[0].strip(), "logger": record.name}
+        line = record.getMessage().partition("\n")[0].strip()
+        fields: dict[str, Any] = {"event": line.encode(errors="backslashreplace").decode(), "logger": record.name}
         if reason := getattr(record, "reason", None):
             fields["reason"] = reason
         if record.exc_info and record.exc_info[0]:

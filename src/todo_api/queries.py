@@ -1,13 +1,13 @@
 """Ready-to-use SQLModel statements, one for each operation; every task statement binds its owner.
 
-They are ordinary statements: ``session.exec(SELECT_TASK, params={"owner": "u1", "id": 7})`` answers
+They are ordinary statements: ``session.exec(SELECT_TASK, params={"owner": "u1", "task_id": 7})`` answers
 a ``Task``. The service runs them through ``as_json``, which swaps the columns of each row for the
 JSON text that clients see, made by PostgreSQL from the same row.
 """
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Interval, Text, and_, bindparam, func, literal_column, or_, table
+from sqlalchemy import BigInteger, Boolean, Interval, Text, and_, bindparam, cast, func, literal_column, or_, table
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlmodel import case, col, delete, insert, select, update
@@ -18,7 +18,8 @@ from todo_api.models import Task, User
 TaskStatement = SelectOfScalar[Task] | Insert | Update | Delete
 
 _owner = bindparam("owner", type_=Text)
-_is_the_task = (col(Task.id) == bindparam("id", type_=BigInteger), col(Task.user_id) == _owner)
+_completed = cast(bindparam("completed", type_=Boolean), Boolean)
+_is_the_task = (col(Task.id) == bindparam("task_id", type_=BigInteger), col(Task.user_id) == _owner)
 
 # Never equal to what it was: not within one microsecond, not when the clock is set back.
 _next_updated_at = func.greatest(
@@ -26,15 +27,15 @@ _next_updated_at = func.greatest(
 )
 
 SELECT_TASK = select(Task).where(*_is_the_task)
-"""One task. Binds ``owner``, ``id``."""
+"""One task. Binds ``owner``, ``task_id``."""
 
 LIST_TASKS = (
     select(Task)
     .where(
         col(Task.user_id) == _owner,
         or_(
-            bindparam("completed", type_=Boolean).is_(None),
-            col(Task.completed) == bindparam("completed", type_=Boolean),
+            _completed.is_(None),
+            col(Task.completed) == _completed,
         ),
     )
     .order_by(col(Task.created_at).desc(), col(Task.id).desc())
@@ -69,6 +70,7 @@ INSERT_TASK = (
         completed=bindparam("completed", type_=Boolean),
     )
     .add_cte(_upsert_user.cte("upserted_user"))
+    .execution_options(dml_strategy="orm")  # one row with its RETURNING, not a session's bulk insert
 )
 """Create a task and the user's row, or refresh it from the token's claims: what a token does not
 mention keeps its value. Binds ``owner``, ``email``, ``name``, ``title``, ``description``, ``completed``."""
@@ -82,25 +84,25 @@ UPDATE_TASK = (
             (bindparam("set_description", type_=Boolean), bindparam("description", type_=Text)),
             else_=Task.description,
         ),
-        completed=func.coalesce(bindparam("completed", type_=Boolean), Task.completed),
+        completed=func.coalesce(_completed, Task.completed),
         updated_at=_next_updated_at,
     )
 )
-"""Change some fields; None keeps a title or completed as it is. Binds ``owner``, ``id``, ``title``,
+"""Change some fields; None keeps a title or completed as it is. Binds ``owner``, ``task_id``, ``title``,
 ``description``, ``set_description``, ``completed``."""
 
 COMPLETE_TASK = (
     update(Task)
     .where(*_is_the_task)
     .values(
-        completed=func.coalesce(bindparam("completed", type_=Boolean), ~col(Task.completed)),
+        completed=func.coalesce(_completed, ~col(Task.completed)),
         updated_at=_next_updated_at,
     )
 )
-"""Set ``completed``, or toggle it when None. Binds ``owner``, ``id``, ``completed``."""
+"""Set ``completed``, or toggle it when None. Binds ``owner``, ``task_id``, ``completed``."""
 
 DELETE_TASK = delete(Task).where(*_is_the_task)
-"""Delete a task. Binds ``owner``, ``id``."""
+"""Delete a task. Binds ``owner``, ``task_id``."""
 
 
 def _field(name: str) -> Any:

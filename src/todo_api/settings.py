@@ -5,6 +5,7 @@ unset the service runs with zero configuration: on an embedded PostgreSQL, with 
 """
 
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ WELL_KNOWN_SECRETS = (
     "abcdefghijklmnopqrstuvwxyz",
 )
 MINIMUM_DISTINCT_CHARACTERS = 8
+ORIGIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -108,8 +110,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for origin in origins or ():
-            parts = urlsplit(origin)
-            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+            if not ORIGIN.fullmatch(origin):
                 raise ValueError("each must be an origin such as https://app.example.com; * is not allowed")
         return origins
 
@@ -139,6 +140,8 @@ class Settings(BaseSettings):
         if secret is None:
             return None
         value = secret.get_secret_value()
+        if not value.isascii() and value.encode(errors="ignore").decode() != value:
+            raise ValueError("must be UTF-8 text")
         if len(value.encode()) < MINIMUM_SECRET_BYTES:
             raise ValueError(f"must be at least {MINIMUM_SECRET_BYTES} bytes; `openssl rand -base64 32` makes one")
         if value.lower().startswith(WELL_KNOWN_SECRETS) or len(set(value)) < MINIMUM_DISTINCT_CHARACTERS:
@@ -188,7 +191,10 @@ def _kept_secret(path: Path) -> str:
             pass
         finally:
             draft.unlink()
-    return path.read_text()
+    secret = path.read_text().strip()
+    if len(secret) < MINIMUM_SECRET_BYTES:
+        sys.exit(f"{path} does not hold a secret; remove it, and a new one is made.")
+    return secret
 
 
 def load_settings(**overrides: Any) -> Settings:

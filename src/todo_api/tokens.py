@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from jwt.algorithms import HMACAlgorithm
 from jwt.api_jws import PyJWS
 from jwt.exceptions import InvalidTokenError
 
@@ -23,7 +24,16 @@ LONGEST_SUBJECT = 255
 LATEST_TIME = 253_402_300_800  # the year 10000
 CACHED_TOKENS = 10_000
 
-_jws = PyJWS(algorithms=[ALGORITHM])
+
+class _SharedSecret(HMACAlgorithm):
+    """HS256 with whatever bytes the secret has; PyJWT refuses those that look like another kind of key."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else key.encode()
+
+
+_jws = PyJWS(algorithms=[])
+_jws.register_algorithm(ALGORITHM, _SharedSecret(HMACAlgorithm.SHA256))
 
 
 class InvalidToken(Exception):

@@ -108,7 +108,7 @@ async def create_task(owner: Owner, database: Connections, body: TaskCreate) -> 
 @router.get("/{id}", operation_id="read_task", response_model=TaskRead, responses=documented(404))
 async def read_task(owner: Owner, database: Connections, id: TaskId) -> Response:
     """One task."""
-    return JsonBytes(_task(await database.run(SELECT_TASK, owner.subject, id=id))[0])
+    return JsonBytes(_task(await database.run(SELECT_TASK, owner.subject, task_id=id))[0])
 
 
 @router.put("/{id}", operation_id="update_task", response_model=TaskRead, responses=documented(404, 413, 415))
@@ -118,7 +118,7 @@ async def update_task(owner: Owner, database: Connections, id: TaskId, body: Tas
     rows = await database.run(
         UPDATE_TASK,
         owner.subject,
-        id=id,
+        task_id=id,
         title=body.title if "title" in sent else None,
         description=body.description,
         set_description="description" in sent,
@@ -132,7 +132,7 @@ async def update_task(owner: Owner, database: Connections, id: TaskId, body: Tas
 @router.delete("/{id}", operation_id="delete_task", response_model=TaskRead, responses=documented(404))
 async def delete_task(owner: Owner, database: Connections, id: TaskId) -> Response:
     """Delete a task; the answer is the task as it was, so that a client can offer undo."""
-    task = _task(await database.run(DELETE_TASK, owner.subject, id=id))
+    task = _task(await database.run(DELETE_TASK, owner.subject, task_id=id))
     _written(TaskEventName.DELETED, owner, task)
     return JsonBytes(task[0])
 
@@ -145,7 +145,7 @@ async def complete_task(
 ) -> Response:
     """Complete or reopen a task: `completed` sets it, no body (or an empty one) toggles it."""
     completed = body.completed if body.model_fields_set else None
-    task = _task(await database.run(COMPLETE_TASK, owner.subject, id=id, completed=completed))
+    task = _task(await database.run(COMPLETE_TASK, owner.subject, task_id=id, completed=completed))
     _written(TaskEventName.COMPLETED if task[2] == b"t" else TaskEventName.REOPENED, owner, task)
     return JsonBytes(task[0])
 

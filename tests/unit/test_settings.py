@@ -1,0 +1,396 @@
+"""The environment in, one frozen object out: what is accepted, what is refused, what is never shown."""
+
+import os
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from todo_api.settings import Settings, explain, load_settings
+
+STRONG = "Zk3v9QmT7xLr2WbN8yHd5cJf1sGp4aEu"
+PASSWORD = "npg_8fKq2LmWx"
+HOST = "ep-cool-name-123456.eu-central-1.aws.neon.tech"
+POOLER = "ep-cool-name-123456-pooler.eu-central-1.aws.neon.tech"
+NEON = f"postgresql://owner:{PASSWORD}@{HOST}/neondb?sslmode=require&channel_binding=require"
+NEON_POOLER = NEON.replace(HOST, POOLER)
+PUBLISHED_DEFAULT = "better-auth-secret-12345678901234567890"
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to run in, without any setting in the environment."""
+    names = {name.upper() for name in Settings.model_fields}
+    for name in [name for name in os.environ if name.upper() in names]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(_env_file=None, **values)
+
+
+def refused(**values: Any) -> ValidationError:
+    """The error that these values cause."""
+    with pytest.raises(ValidationError) as caught:
+        settings(**values)
+    return caught.value
+
+
+class TestSecret:
+    @pytest.mark.parametrize(
+        "secret", [STRONG, STRONG * 20, "pässwörter sind länger als " + "zwölf", "0123456789abcdef" * 2]
+    )
+    def test_long_and_varied_secret_is_accepted(self, secret: str) -> None:
+        assert settings(better_auth_secret=secret).signing_secret().get_secret_value() == secret
+
+    @pytest.mark.parametrize("secret", ["x", STRONG[:31], "ü" * 15 + "a"])
+    def test_secret_shorter_than_32_bytes_is_refused(self, secret: str) -> None:
+        sentences = explain(refused(better_auth_secret=secret))
+
+        assert sentences == [
+            "BETTER_AUTH_SECRET must be at least 32 bytes; `openssl rand -base64 32` makes one.",
+        ]
+
+    def test_length_is_measured_in_utf8_bytes(self) -> None:
+        secret = "äöüßéèçñ" * 2
+
+        assert settings(better_auth_secret=secret).signing_secret().get_secret_value() == secret
+
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            PUBLISHED_DEFAULT,
+            PUBLISHED_DEFAULT.upper(),
+            "change-me-change-me-change-me-change-me",
+            "changeme_please_1234567890_abcdefgh",
+            "your-secret-key-goes-here-0123456789",
+            "your_secret_key_goes_here_0123456789",
+            "Your-Super-Secret-Key-That-Is-Long-Enough",
+            "supersecretsupersecretsupersecretsuper",
+            "my-secret-my-secret-my-secret-my-secret",
+            "replace-with-a-random-value-of-32-bytes",
+            "0123456789012345678901234567890123456789",
+            "abcdefghijklmnopqrstuvwxyz0123456789",
+        ],
+    )
+    def test_well_known_secret_is_refused(self, secret: str) -> None:
+        (sentence,) = explain(refused(better_auth_secret=secret))
+
+        assert sentence.startswith("BETTER_AUTH_SECRET is a well-known or guessable value")
+
+    @pytest.mark.parametrize("secret", ["a" * 64, "ab" * 32, "abcdefg" * 8])
+    def test_secret_of_few_distinct_characters_is_refused(self, secret: str) -> None:
+        (sentence,) = explain(refused(better_auth_secret=secret))
+
+        assert sentence.startswith("BETTER_AUTH_SECRET is a well-known or guessable value")
+
+    def test_database_url_without_secret_names_both_variables_in_one_sentence(self) -> None:
+        assert explain(refused(database_url=NEON)) == [
+            "DATABASE_URL is set, so BETTER_AUTH_SECRET must be set too.",
+        ]
+
+    def test_secret_that_is_no_text_is_refused_without_showing_a_character(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(os.environ, "BETTER_AUTH_SECRET", STRONG + "\udcff")
+        with pytest.raises(ValidationError) as caught:
+            Settings(_env_file=None)
+
+        assert "udcff" not in "".join(explain(caught.value))
+
+
+class TestKeptSecret:
+    def test_it_is_made_once_and_kept(self, directory: Path) -> None:
+        first, second = settings().signing_secret(), settings().signing_secret()
+
+        assert first.get_secret_value() == second.get_secret_value()
+        assert (directory / ".data" / "secret").read_text() == first.get_secret_value()
+
+    def test_only_its_owner_may_read_it(self, directory: Path) -> None:
+        before = os.umask(0)
+        try:
+            settings().signing_secret()
+        finally:
+            os.umask(before)
+
+        assert stat.S_IMODE((directory / ".data" / "secret").stat().st_mode) == 0o600
+
+    def test_it_satisfies_the_rules_for_a_secret(self) -> None:
+        kept = settings().signing_secret()
+
+        assert settings(better_auth_secret=kept).better_auth_secret == kept
+
+    def test_two_directories_have_two_secrets(self, directory: Path) -> None:
+        one, other = (settings(data_dir=directory / name).signing_secret() for name in ("one", "other"))
+
+        assert one.get_secret_value() != other.get_secret_value()
+
+    def test_secret_in_the_environment_takes_precedence_and_nothing_is_kept(self, directory: Path) -> None:
+        assert settings(better_auth_secret=STRONG).signing_secret() == SecretStr(STRONG)
+        assert list(directory.iterdir()) == []
+
+    def test_8_threads_agree_on_one(self, directory: Path) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: settings().signing_secret().get_secret_value(), range(64)))
+
+        assert len(set(made)) == 1
+        assert [path.name for path in (directory / ".data").iterdir()] == ["secret"]
+
+    def test_4_processes_agree_on_one(self, directory: Path) -> None:
+        code = "from todo_api.settings import Settings; print(Settings().signing_secret().get_secret_value())"
+        started = [
+            subprocess.Popen([sys.executable, "-c", code], cwd=directory, stdout=subprocess.PIPE, text=True)
+            for _ in range(4)
+        ]
+        made = [process.communicate(timeout=60)[0].strip() for process in started]
+
+        assert set(made) == {(directory / ".data" / "secret").read_text()}
+        assert [path.name for path in (directory / ".data").iterdir()] == ["secret"]
+
+
+class TestDatabaseUrl:
+    @pytest.mark.parametrize("url", [NEON, NEON_POOLER, NEON.replace("postgresql://", "postgres://")])
+    def test_url_as_neon_prints_it_is_accepted_unchanged(self, url: str) -> None:
+        accepted = settings(database_url=url, better_auth_secret=STRONG)
+
+        assert accepted.database_url == SecretStr(url)
+        assert not accepted.zero_configuration
+
+    @pytest.mark.parametrize("variable", ["database_url", "migration_database_url"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "localhost",
+            "mysql://root@localhost/todo",
+            "sqlite:///todo.db",
+            "postgresql+asyncpg://u:p@localhost/todo",
+            "host=localhost dbname=todo",
+            "https://example.com",
+        ],
+    )
+    def test_url_of_something_else_is_refused(self, variable: str, url: str) -> None:
+        (sentence,) = explain(refused(better_auth_secret=STRONG, **{variable: url}))
+
+        assert sentence == f"{variable.upper()} must begin with postgresql://."
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            f"postgresql://u:{PASSWORD}@[::1/todo",
+            f"postgresql://u:{PASSWORD}@localhost/todo?no_such_option=1",
+            f"postgresql://u:{PASSWORD}%zz@localhost/todo",
+        ],
+    )
+    def test_url_that_libpq_cannot_read_is_refused(self, url: str) -> None:
+        (sentence,) = explain(refused(better_auth_secret=STRONG, database_url=url))
+
+        assert sentence == "DATABASE_URL is not a URL that PostgreSQL's client library can read."
+
+    @pytest.mark.parametrize(("url", "pooled"), [(NEON, False), (NEON_POOLER, True)])
+    def test_pooler_is_recognised_by_its_host_name(self, url: str, pooled: bool) -> None:
+        assert settings(database_url=url, better_auth_secret=STRONG).pooled is pooled
+
+    def test_pooler_is_not_recognised_by_a_password_or_database(self) -> None:
+        url = "postgresql://u:x-pooler@localhost/y-pooler?application_name=z-pooler"
+
+        assert not settings(database_url=url, better_auth_secret=STRONG).pooled
+
+    @pytest.mark.parametrize("url", [NEON, NEON_POOLER])
+    @pytest.mark.parametrize("pooled", [True, False])
+    def test_database_pooler_overrides_the_host_name(self, url: str, pooled: bool) -> None:
+        given = settings(database_url=url, better_auth_secret=STRONG, database_pooler=str(pooled).lower())
+
+        assert given.pooled is pooled
+
+    def test_embedded_database_has_no_pooler(self) -> None:
+        assert not settings().pooled
+        assert settings().zero_configuration
+
+
+class TestOrigins:
+    def test_exact_origins_are_split_at_commas(self) -> None:
+        given = settings(cors_origins=" https://app.example.com, http://localhost:3000 ,")
+
+        assert given.allowed_origins == ("https://app.example.com", "http://localhost:3000")
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "*",
+            "https://app.example.com,*",
+            "https://*.example.com",
+            "app.example.com",
+            "localhost:3000",
+            "null",
+            "ftp://example.com",
+            "https://",
+            "https://app.example.com/",
+            "https://app.example.com/path",
+            "https://app.example.com?x=1",
+            "https://app.example.com#x",
+            "https://user@app.example.com",
+            "http://[::1",
+        ],
+    )
+    def test_what_is_no_exact_origin_is_refused(self, origin: str) -> None:
+        (sentence,) = explain(refused(cors_origins=origin))
+
+        assert sentence.startswith("CORS_ORIGINS ")
+
+    def test_none_is_allowed_by_default_with_a_database_of_ones_own(self) -> None:
+        assert settings(database_url=NEON, better_auth_secret=STRONG).allowed_origins == ()
+
+    def test_local_front_end_is_allowed_in_the_zero_configuration_mode(self) -> None:
+        assert settings().allowed_origins == ("http://localhost:3000",)
+
+    def test_named_origins_replace_the_local_front_end(self) -> None:
+        assert settings(cors_origins="https://a.example").allowed_origins == ("https://a.example",)
+
+
+class TestNumbersAndWords:
+    @pytest.mark.parametrize("level", ["debug", "Info", "WARNING", "error"])
+    def test_log_level_is_taken_in_any_case(self, level: str) -> None:
+        assert settings(log_level=level).log_level == level.upper()
+
+    @pytest.mark.parametrize("level", ["verbose", "TRACE", "20", " INFO"])
+    def test_unknown_log_level_is_refused(self, level: str) -> None:
+        assert explain(refused(log_level=level)) == ["LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR."]
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("PORT", "-1"),
+            ("PORT", "65536"),
+            ("PORT", "http"),
+            ("WEB_CONCURRENCY", "0"),
+            ("WEB_CONCURRENCY", "two"),
+            ("DATABASE_CONNECTIONS", "0"),
+            ("DATABASE_POOLER", "perhaps"),
+            ("DATABASE_CONNECT_TIMEOUT_SECONDS", "0"),
+            ("DATABASE_WAIT_SECONDS", "0"),
+            ("DATABASE_WAIT_SECONDS", "nan"),
+            ("DATABASE_WAIT_SECONDS", "inf"),
+            ("STATEMENT_TIMEOUT_MILLISECONDS", "0"),
+            ("SHUTDOWN_GRACE_SECONDS", "0"),
+        ],
+    )
+    def test_unusable_value_is_refused_in_one_sentence_that_names_the_variable(
+        self, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(ValidationError) as caught:
+            Settings(_env_file=None)
+        (sentence,) = explain(caught.value)
+
+        assert sentence.startswith(f"{variable} ")
+        assert sentence.endswith(".")
+
+    def test_lists_are_split_at_commas(self) -> None:
+        given = settings(better_auth_issuer="https://a.example, https://b.example", better_auth_audience="api")
+
+        assert given.better_auth_issuer == ("https://a.example", "https://b.example")
+        assert given.better_auth_audience == ("api",)
+
+    def test_several_errors_are_several_sentences(self) -> None:
+        sentences = explain(refused(better_auth_secret="x", log_level="x", port=-1))
+
+        assert [sentence.split()[0] for sentence in sentences] == ["BETTER_AUTH_SECRET", "LOG_LEVEL", "PORT"]
+
+
+class TestEnvironment:
+    def test_every_setting_has_an_environment_variable_of_its_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", NEON)
+        monkeypatch.setenv("BETTER_AUTH_SECRET", STRONG)
+        monkeypatch.setenv("PORT", "9000")
+        monkeypatch.setenv("CORS_ORIGINS", "https://a.example,https://b.example")
+        given = load_settings()
+
+        assert given.database_url == SecretStr(NEON)
+        assert given.better_auth_secret == SecretStr(STRONG)
+        assert given.port == 9000
+        assert given.allowed_origins == ("https://a.example", "https://b.example")
+
+    @pytest.mark.parametrize("name", Settings.model_fields)
+    def test_empty_value_counts_as_unset(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(name.upper(), "")
+
+        assert load_settings() == settings()
+
+    def test_env_file_is_read_and_the_environment_wins(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (directory / ".env").write_text(f"BETTER_AUTH_SECRET={STRONG}\nPORT=9001\nHOST=0.0.0.0\nUNKNOWN=1\n")
+        monkeypatch.setenv("PORT", "9002")
+        given = load_settings()
+
+        assert (given.better_auth_secret, given.port, given.host) == (SecretStr(STRONG), 9002, "0.0.0.0")
+
+    def test_settings_cannot_be_changed(self) -> None:
+        given = settings()
+        with pytest.raises(ValidationError):
+            given.port = 1  # type: ignore[misc]
+
+        assert given.port == 8000
+
+    def test_process_ends_with_one_sentence_for_each_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PORT", "no number")
+        monkeypatch.setenv("DATABASE_URL", "localhost")
+        with pytest.raises(SystemExit) as caught:
+            load_settings()
+
+        assert [line.split()[0] for line in str(caught.value).splitlines()] == ["DATABASE_URL", "PORT"]
+
+
+class TestSecrecy:
+    def test_accepted_settings_show_neither_secret_nor_password(self) -> None:
+        given = settings(database_url=NEON, migration_database_url=NEON, better_auth_secret=STRONG)
+        shown = [
+            repr(given),
+            str(given),
+            f"{given}",
+            given.model_dump_json(),
+            str(given.model_dump()),
+            f"{vars(given)}",
+        ]
+
+        assert [text for text in shown if STRONG in text or PASSWORD in text] == []
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"database_url": NEON},
+            {"database_url": NEON, "better_auth_secret": STRONG[:31]},
+            {"database_url": NEON, "better_auth_secret": f"change-me-{STRONG}"},
+            {"database_url": NEON, "better_auth_secret": STRONG, "log_level": "x"},
+            {"database_url": NEON.replace("postgresql", "mysql"), "better_auth_secret": STRONG},
+            {"database_url": f"{NEON}&no_such_option=1", "better_auth_secret": STRONG},
+            {"database_url": f"postgresql://u:{PASSWORD}@[::1/todo", "better_auth_secret": STRONG},
+            {"migration_database_url": f"u:{PASSWORD}@localhost", "better_auth_secret": STRONG},
+        ],
+    )
+    def test_refused_settings_show_neither_secret_nor_password(self, values: dict[str, str]) -> None:
+        error = refused(**values)
+        shown = [str(error), repr(error), *explain(error)]
+
+        assert [text for text in shown if STRONG[:31] in text or PASSWORD in text] == []
+
+    def test_process_that_ends_shows_neither_secret_nor_password(self, directory: Path) -> None:
+        ended = subprocess.run(
+            [sys.executable, "-c", "from todo_api.settings import load_settings; load_settings()"],
+            cwd=directory,
+            env={**os.environ, "DATABASE_URL": f"{NEON}&no_such_option=1", "BETTER_AUTH_SECRET": STRONG[:31]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines() == [
+            "DATABASE_URL is not a URL that PostgreSQL's client library can read.",
+            "BETTER_AUTH_SECRET must be at least 32 bytes; `openssl rand -base64 32` makes one.",
+        ]

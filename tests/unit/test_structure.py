@@ -1,0 +1,196 @@
+"""The house rules that a reader would otherwise have to check by eye."""
+
+import ast
+import importlib
+import logging
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from sqlalchemy.dialects.postgresql import dialect
+from sqlalchemy.sql.dml import Delete, Insert, Update
+from sqlmodel.sql.expression import SelectOfScalar
+
+import todo_api
+from todo_api import queries
+from todo_api.app import create_app
+from todo_api.auth import Owner
+from todo_api.models import Task
+from todo_api.settings import Settings
+
+PACKAGE = Path(todo_api.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+GUARDED = "/api/{user_id}"
+STATEMENTS = {
+    name: statement
+    for name, statement in vars(queries).items()
+    if name.isupper()
+    and (
+        (isinstance(statement, Insert | Update | Delete) and statement.table.description == Task.__tablename__)
+        or (isinstance(statement, SelectOfScalar) and statement.column_descriptions[0]["type"] is Task)
+    )
+}
+module = pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+    """The service as it is put together; not started."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield create_app(
+        Settings(
+            _env_file=None,
+            database_url="postgresql://localhost/todo",
+            better_auth_secret="Zk3v9QmT7xLr2WbN8yHd5cJf1sGp4aEu",
+            data_dir=tmp_path_factory.mktemp("data"),
+        )
+    )
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def endpoints(app: FastAPI) -> dict[tuple[str, str], Any]:
+    """The endpoint of each method and path."""
+    return {
+        (method, context.path): getattr(context, "endpoint", None)
+        for context in iter_route_contexts(app.routes)
+        if context.path
+        for method in context.methods or ()
+    }
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = ast.parse(path.read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+class TestRoutes:
+    def test_guarded_routes_are_the_documented_ones(self, app: FastAPI) -> None:
+        guarded = {(method, path) for method, path in endpoints(app) if path.startswith("/api")}
+
+        assert guarded - {("HEAD", path) for _, path in guarded} == {
+            ("GET", f"{GUARDED}/tasks"),
+            ("POST", f"{GUARDED}/tasks"),
+            ("GET", f"{GUARDED}/tasks/{{id}}"),
+            ("PUT", f"{GUARDED}/tasks/{{id}}"),
+            ("DELETE", f"{GUARDED}/tasks/{{id}}"),
+            ("PATCH", f"{GUARDED}/tasks/{{id}}/complete"),
+        }
+
+    def test_every_guarded_route_takes_the_owner(self, app: FastAPI) -> None:
+        guarded = {key: endpoint for key, endpoint in endpoints(app).items() if key[1].startswith(GUARDED)}
+        without = [
+            key
+            for key, endpoint in guarded.items()
+            if Owner not in get_type_hints(endpoint, include_extras=True).values()
+        ]
+
+        assert len(guarded) >= 6
+        assert without == []
+
+    def test_no_endpoint_takes_a_raw_user_id(self, app: FastAPI) -> None:
+        named = [
+            key for key, endpoint in endpoints(app).items() if "user_id" in getattr(endpoint, "__annotations__", {})
+        ]
+
+        assert named == []
+
+    def test_no_route_outside_the_guard_names_a_user(self, app: FastAPI) -> None:
+        assert [path for _, path in endpoints(app) if "user" in path and not path.startswith(f"{GUARDED}/")] == []
+
+
+class TestStatements:
+    def test_each_operation_has_one(self) -> None:
+        assert set(STATEMENTS) >= {
+            "SELECT_TASK",
+            "LIST_TASKS",
+            "INSERT_TASK",
+            "UPDATE_TASK",
+            "COMPLETE_TASK",
+            "DELETE_TASK",
+        }
+
+    @pytest.mark.parametrize("name", STATEMENTS)
+    @pytest.mark.parametrize("form", [queries.as_rows, queries.as_json])
+    def test_each_binds_its_owner(self, name: str, form: Any) -> None:
+        compiled = form(STATEMENTS[name]).compile(dialect=dialect())  # type: ignore[no-untyped-call]
+
+        assert "owner" in compiled.params
+
+    @pytest.mark.parametrize("name", sorted(set(STATEMENTS) - {"INSERT_TASK"}))
+    def test_each_finds_through_the_owner(self, name: str) -> None:
+        statement: Any = STATEMENTS[name]
+        conditions = [str(part) for part in getattr(statement.whereclause, "clauses", [statement.whereclause])]
+
+        assert "tasks.user_id = :owner" in conditions
+
+    def test_new_task_is_the_owners(self) -> None:
+        values = {column.name: value for column, value in queries.INSERT_TASK._values.items()}  # type: ignore[union-attr]
+
+        assert values["user_id"].key == "owner"
+
+
+class TestModules:
+    def test_there_are_some(self) -> None:
+        assert len(MODULES) >= 15
+
+    @module
+    def test_module_is_under_300_lines(self, path: Path) -> None:
+        assert len(path.read_text().splitlines()) < 300
+
+    @module
+    def test_functions_have_at_most_40_lines(self, path: Path) -> None:
+        lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions(path)}
+
+        assert {name: length for name, length in lengths.items() if length > 40} == {}
+
+    @module
+    def test_nothing_is_imported_inside_a_function(self, path: Path) -> None:
+        inside = [
+            ast.unparse(node)
+            for function in functions(path)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+
+        assert inside == []
+
+    @module
+    def test_module_begins_with_its_purpose(self, path: Path) -> None:
+        assert ast.get_docstring(ast.parse(path.read_text()))
+
+    @module
+    def test_nothing_is_named_for_nothing_in_particular(self, path: Path) -> None:
+        names = {path.stem, path.parent.name} | {
+            node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)
+        }
+        vague = ("util", "helper", "manager", "common", "misc", "service")
+
+        assert [name for name in names if any(word in name.lower() for word in vague)] == []
+
+    @module
+    def test_exception_is_caught_at_the_edge_alone(self, path: Path) -> None:
+        caught = [
+            ast.unparse(node.type) if node.type else "everything"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ExceptHandler)
+        ]
+        broad = {"everything", "Exception", "BaseException"} & set(caught)
+
+        assert broad == ({"Exception"} if path.name == "edge.py" else set())
+
+    def test_package_can_be_imported_without_a_single_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        names = [
+            name
+            for _, name, _ in pkgutil.walk_packages([str(PACKAGE)], "todo_api.")
+            if not name.endswith(("__main__", ".main", ".env")) and ".versions" not in name
+        ]
+        monkeypatch.setenv("PORT", "not a port")
+
+        assert all(importlib.import_module(name) for name in names)
+        assert len(names) >= 15
