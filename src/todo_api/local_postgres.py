@@ -39,6 +39,7 @@ class LocalPostgres:
         try:
             if self.owned:
                 self._server.stop()
+                self._server._instances.clear()  # noqa: SLF001 - or the wheel hands out the stopped one again
         finally:
             os.close(self._lock)
 

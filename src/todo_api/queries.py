@@ -134,7 +134,7 @@ def as_rows(statement: TaskStatement) -> Any:
 def as_json(statement: TaskStatement) -> Any:
     """The statement, answering for each row its ``TASK_JSON``; a write, also its ``id`` and ``completed``."""
     if isinstance(statement, SelectOfScalar):
-        return statement.with_only_columns(TASK_JSON)
+        return statement.with_only_columns(TASK_JSON).select_from(Task)
     return statement.returning(TASK_JSON, col(Task.id), col(Task.completed))
 
 

@@ -7,16 +7,17 @@ neither a ping nor a reconnect, so a database that went to sleep stays asleep un
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from todo_api.db.errors import Unavailable
-from todo_api.db.pipeline import Lost, NotPrepared, Pipeline, Transaction
+from todo_api.db.pipeline import Lost, NotSent, Pipeline, Transaction
 from todo_api.db.statements import Row, Statement, Value
 
-BUSY = 4
+BUSY = 2
 """Pending transactions on the least loaded connection from which one more connection is worth opening."""
 
 IDLE_SECONDS = 240.0
@@ -53,28 +54,51 @@ class Database:
         self._limits = limits
         self._timeout = str(limits.statement_timeout_milliseconds).encode()
         self._pipelines: list[Pipeline] = []
-        self._opening: asyncio.Task[Pipeline] | None = None
+        self._attempts: list[asyncio.Task[Pipeline]] = []
+        self._newest_attempt_at = 0.0
         self._backoff_seconds = 0.0
+        self._under_way = 0
         self._closed = False
 
     async def run(self, statement: Statement, owner: str, **values: Value) -> list[Row]:
         """Run one statement in one transaction and one round trip; its rows, as PostgreSQL wrote them.
 
         ``owner`` is who the transaction is for: row-level security shows it that user's rows alone,
-        and the statement's bind of that name gets it. A read whose connection is lost is sent once
-        more; a write is not, because it may have been carried out.
+        and the statement's bind of that name gets it. A read whose connection is lost is sent again
+        on another one; a write is not, because it may have been carried out.
 
         Raises:
             Unavailable: the database cannot be reached, is too slow, too busy, or the queue is full.
             SchemaMissing: the database is not migrated.
             StatementFailed: PostgreSQL refused the statement.
         """
+        if self._under_way >= self._limits.pending:
+            raise Unavailable("too many statements under way")
         values["owner"] = owner
         parameters = statement.parameters(values)
-        guard = [owner.encode(), self._timeout]
+        self._under_way += 1
+        try:
+            return await self._run(statement, parameters, (owner.encode(), self._timeout))
+        finally:
+            self._under_way -= 1
+
+    async def close(self) -> None:
+        """Close every connection; what is pending fails."""
+        self._closed = True
+        for attempt in self._attempts:
+            attempt.cancel()
+        if self._attempts:
+            await asyncio.wait(self._attempts)
+        for pipeline in list(self._pipelines):
+            pipeline.close()
+
+    async def _run(
+        self, statement: Statement, parameters: Sequence[bytes | None], guard: Sequence[bytes | None]
+    ) -> list[Row]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._limits.wait_seconds
-        tries = 2
+        # When the server goes, all connections go: each try meets at most one that has not noticed yet.
+        tries = self._limits.connections + 1
         while True:
             tries -= 1
             pipeline = self._least_loaded(loop.time())
@@ -84,21 +108,12 @@ class Database:
             pipeline.submit(Transaction(statement, parameters, guard, future, deadline))
             try:
                 return await future
-            except NotPrepared as error:
+            except NotSent as error:
                 if not tries:
                     raise Unavailable(error.reason) from None
             except Lost:
                 if not (tries and statement.reads_only):
                     raise
-
-    async def close(self) -> None:
-        """Close every connection; what is pending fails."""
-        self._closed = True
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait({self._opening})
-        for pipeline in list(self._pipelines):
-            pipeline.close()
 
     def _least_loaded(self, now: float) -> Pipeline | None:
         """The open pipeline with the fewest pending, or None; starts opening one more when all are busy."""
@@ -106,37 +121,39 @@ class Database:
             return None
         pipeline = min(self._pipelines, key=_load)
         pending = _load(pipeline)
-        if pending >= BUSY:
-            if len(self._pipelines) < self._limits.connections:
-                self._open_one()
-            elif sum(map(_load, self._pipelines)) >= self._limits.pending:
-                raise Unavailable("too many statements under way")
-        elif not pending and now - pipeline.last_progress > IDLE_SECONDS:
+        if not pending and now - pipeline.last_progress > IDLE_SECONDS:
             pipeline.close()
             return self._least_loaded(now)
+        if pending >= BUSY and len(self._pipelines) + len(self._attempts) < self._limits.connections:
+            self._open_one()
         return pipeline
 
     async def _opened(self, deadline: float) -> Pipeline:
-        """Wait for the connection that is being opened, together with whoever else waits for it."""
-        opening = self._open_one()
-        await asyncio.wait({opening}, timeout=deadline - asyncio.get_running_loop().time())
-        if not opening.done():
-            raise Unavailable("no connection in time")
-        if opening.cancelled():
-            raise Unavailable("shutting down")
-        return opening.result()
+        """Wait for a connection that is being opened, together with whoever else waits for it."""
+        loop = asyncio.get_running_loop()
+        # An attempt that has kept a request waiting in vain may be stuck, while a new one gets through.
+        if not self._attempts or loop.time() - self._newest_attempt_at >= self._limits.wait_seconds:
+            self._open_one()
+        done, _ = await asyncio.wait(
+            self._attempts, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED
+        )
+        for attempt in done:
+            if attempt.cancelled():
+                raise Unavailable("shutting down")
+            return attempt.result()
+        raise Unavailable("no connection in time")
 
-    def _open_one(self) -> asyncio.Task[Pipeline]:
+    def _open_one(self) -> None:
         if self._closed:
             raise Unavailable("shutting down")
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._connect())
-            self._opening.add_done_callback(self._after_opening)
-        return self._opening
+        self._newest_attempt_at = asyncio.get_running_loop().time()
+        attempt = asyncio.create_task(self._connect())
+        self._attempts.append(attempt)
+        attempt.add_done_callback(self._after_attempt)
 
-    def _after_opening(self, opening: asyncio.Task[Pipeline]) -> None:
-        self._opening = None
-        if not opening.cancelled() and (error := opening.exception()) is not None:
+    def _after_attempt(self, attempt: asyncio.Task[Pipeline]) -> None:
+        self._attempts.remove(attempt)
+        if not attempt.cancelled() and (error := attempt.exception()) is not None:
             longer = min(self._backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) or FIRST_BACKOFF_SECONDS
             self._backoff_seconds = longer
             log.warning("database connection failed", extra={"reason": str(error)})

@@ -18,6 +18,7 @@ Source: PostgreSQL documentation, "Pipeline Mode" (libpq) and "Extended Query" (
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from psycopg import AsyncConnection, OperationalError, pq
 
@@ -39,14 +40,14 @@ class Lost(Unavailable):
     """The connection went away with the statement under way: whether it was carried out is unknown."""
 
 
-class NotPrepared(DatabaseError):
-    """The statement was not carried out, because the server had lost its preparation."""
+class NotSent(DatabaseError):
+    """The statement was not carried out: the connection was gone before, or the server did not know it."""
 
 
 class Transaction:
     """One request's statement on its way: parameters going out, ``future`` coming back."""
 
-    __slots__ = ("deadline", "error", "future", "guard", "parameters", "prepared", "result", "statement", "statuses")
+    __slots__ = ("deadline", "error", "future", "guard", "parameters", "result", "sent", "statement", "statuses")
 
     def __init__(
         self,
@@ -61,8 +62,8 @@ class Transaction:
         self.guard = guard
         self.future = future
         self.deadline = deadline
-        self.prepared: list[bytes | None] = []
-        self.statuses: list[int] = []
+        self.sent: list[bytes | None] = []  # the name of each Prepare, None for each Execute
+        self.statuses: list[int] = []  # what came back for each
         self.result: pq.abc.PGresult | None = None
         self.error = ""
 
@@ -92,7 +93,7 @@ class Pipeline:
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self.pending: deque[Transaction] = deque()
-        self._prepared: set[bytes] = set()
+        self._prepared: dict[bytes, bool] = {}  # by name: whether the server has confirmed it
         self._sweeper: asyncio.TimerHandle | None = None
         self._writing = False
         self._open = True
@@ -105,39 +106,56 @@ class Pipeline:
     def submit(self, transaction: Transaction) -> None:
         """Send a transaction; its future will hold the rows of its statement.
 
-        The future fails with ``Lost``, ``NotPrepared``, ``Unavailable`` (time is up, or PostgreSQL
-        said so), ``SchemaMissing`` or ``StatementFailed``.
+        The future fails with ``Lost``, ``NotSent``, ``Unavailable`` (time is up, or PostgreSQL said
+        so), ``SchemaMissing`` or ``StatementFailed``.
         """
-        if not self._open:
-            transaction.future.set_exception(Unavailable("the connection was closed"))
+        try:
+            if not self.pending:
+                self._notice_loss()
+            self._send(transaction, GUARD, transaction.guard)
+            self._send(transaction, transaction.statement, transaction.parameters)
+        except OperationalError as error:
+            transaction.future.set_exception(NotSent("the connection was closed"))
+            self._lose(str(error))
             return
-        if not self.pending:
-            self.last_progress = self._loop.time()
         self.pending.append(transaction)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         try:
-            self._send(transaction, GUARD, transaction.guard)
-            self._send(transaction, transaction.statement, transaction.parameters)
             self._pq.pipeline_sync()
-            self._write()
         except OperationalError as error:
             self._lose(str(error))
+        else:
+            self._write()
 
     def close(self) -> None:
         """Close the connection; what is pending fails with ``Lost``."""
         self._lose("closed")
 
+    def _notice_loss(self) -> None:
+        """Read what came while nothing was pending: the server's farewell, and then that it hung up.
+
+        Raises:
+            OperationalError: it did.
+        """
+        self.last_progress = self._loop.time()
+        self._pq.consume_input()
+        self._pq.consume_input()
+
     def _send(self, transaction: Transaction, statement: Statement, parameters: Sequence[bytes | None]) -> None:
-        if not self._prepare:
+        """Send a statement: by its name once the server has confirmed that, as text until then."""
+        name = statement.name
+        confirmed = self._prepared.get(name)
+        if confirmed is None and self._prepare:
+            self._prepared[name] = False
+            transaction.sent.append(name)
+            self._pq.send_prepare(name, statement.sql)
+            confirmed = True  # or this very transaction fails, and no other
+        transaction.sent.append(None)
+        if confirmed and self._prepare:
+            self._pq.send_query_prepared(name, parameters)
+        else:
             self._pq.send_query_params(statement.sql, parameters)
-            return
-        if statement.name not in self._prepared:
-            self._prepared.add(statement.name)
-            transaction.prepared.append(statement.name)
-            self._pq.send_prepare(statement.name, statement.sql)
-        transaction.prepared.append(None)
-        self._pq.send_query_prepared(statement.name, parameters)
 
     def _write(self) -> None:
         """Hand to the socket what it takes; come back when it takes more."""
@@ -183,18 +201,21 @@ class Pipeline:
                 transaction.error = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
 
     def _finish(self, transaction: Transaction) -> None:
-        if transaction.error:
-            for name, status in zip(transaction.prepared, transaction.statuses, strict=False):
-                if name is not None and status != _COMMAND_OK:
-                    self._prepared.discard(name)
+        missing = transaction.error in _NOT_OURS_TO_PREPARE
+        if missing:
+            self._prepare = False
+        for name, status in zip(transaction.sent, transaction.statuses, strict=False):
+            if name is not None and status == _COMMAND_OK:
+                self._prepared[name] = True
+            elif name is not None:
+                self._prepared.pop(name, None)
         if transaction.future.done():
             return
         if not transaction.error:
             assert transaction.result is not None  # every statement of ours answers rows
             transaction.future.set_result(_rows(transaction.result))
-        elif transaction.error in _NOT_OURS_TO_PREPARE and self._prepare:
-            self._prepare = False
-            transaction.future.set_exception(NotPrepared(f"SQLSTATE {transaction.error}"))
+        elif missing:
+            transaction.future.set_exception(NotSent(f"SQLSTATE {transaction.error}"))
         else:
             transaction.future.set_exception(from_sqlstate(transaction.error))
 
@@ -203,9 +224,7 @@ class Pipeline:
         self._sweeper = None
         now = self._loop.time()
         for transaction in self.pending:
-            if transaction.deadline > now:
-                break
-            if not transaction.future.done():
+            if transaction.deadline <= now and not transaction.future.done():
                 transaction.future.set_exception(Unavailable("no answer in time"))
         if self.pending and now - self.last_progress > self._stall_seconds:
             self._lose("no answer in time")
@@ -216,17 +235,18 @@ class Pipeline:
         if not self._open:
             return
         self._open = False
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._on_lost(self)
         if self._sweeper is not None:
             self._sweeper.cancel()
-        self._pq.finish()
-        self._on_lost(self)
         lost = Lost(reason.splitlines()[0] if reason else "connection lost")
         while self.pending:
             future = self.pending.popleft().future
             if not future.done():
                 future.set_exception(lost)
+        for forget in (self._loop.remove_reader, self._loop.remove_writer):
+            with suppress(OSError):  # libpq may have closed the socket already
+                forget(self._socket)
+        self._pq.finish()
 
 
 def _rows(result: "pq.abc.PGresult") -> list[Row]:

@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import SelectBase
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
-from sqlalchemy.sql.dml import UpdateBase
 
 Value = str | int | bool | None
 Row = tuple[bytes | None, ...]
@@ -44,7 +44,7 @@ def compile_statement(statement: Any) -> Statement:
         sql=sql,
         binds=tuple(compiled.positiontup or ()),
         name=b"todo_api_" + hashlib.sha256(sql).hexdigest()[:16].encode(),
-        reads_only=not isinstance(statement, UpdateBase),
+        reads_only=isinstance(statement, SelectBase),
     )
 
 

@@ -1,0 +1,154 @@
+"""What tests of the database path share: a database for one block, ad-hoc statements, a look from outside."""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import BigInteger, Float, Text, bindparam, cast, func, literal_column, select
+from sqlmodel import select as select_rows
+
+from todo_api import queries
+from todo_api.db import Database, Limits, Row, compile_statement
+from todo_api.models import Task
+
+PATIENCE_SECONDS = 5.0
+SCENE_SECONDS = 15.0
+
+INSERT = compile_statement(queries.as_json(queries.INSERT_TASK))
+SELECT = compile_statement(queries.as_json(queries.SELECT_TASK))
+LIST = compile_statement(queries.as_json(queries.LIST_TASKS))
+UPDATE = compile_statement(queries.as_json(queries.UPDATE_TASK))
+COMPLETE = compile_statement(queries.as_json(queries.COMPLETE_TASK))
+DELETE = compile_statement(queries.as_json(queries.DELETE_TASK))
+EVERY_TASK = compile_statement(queries.as_json(select_rows(Task).select_from(Task)))
+
+ECHO = compile_statement(select(bindparam("value", type_=Text)))
+BACKEND = compile_statement(select(func.pg_backend_pid()))
+DIVIDE = compile_statement(select(literal_column("100") / bindparam("by", type_=BigInteger)))
+SLEEP = compile_statement(
+    select(
+        bindparam("value", type_=Text),
+        cast(func.pg_sleep(cast(bindparam("seconds", type_=Text), Float)), Text),
+    )
+)
+"""Binds ``value``, which it answers, and ``seconds``, a number in a string."""
+
+
+def play(scene: Coroutine[Any, Any, None], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+    """Run a scene in an event loop of its own; a scene that hangs fails."""
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(asyncio.wait_for(scene, SCENE_SECONDS))
+
+
+@asynccontextmanager
+async def opened(url: str, *, pooled: bool = False, **limits: Any) -> AsyncIterator[Database]:
+    """A database for one block."""
+    database = Database(url, pooled=pooled, limits=Limits(**limits))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def new_owner() -> str:
+    """A user nobody else in the test run is."""
+    return f"user{secrets.token_hex(14)}"
+
+
+async def insert(database: Database, owner: str, title: str = "Buy milk", description: str | None = None) -> int:
+    """Create a task; its id."""
+    rows = await database.run(
+        INSERT, owner, email=None, name=None, title=title, description=description, completed=False
+    )
+    return ids(rows)[0]
+
+
+async def echo(database: Database, value: str) -> bytes | None:
+    """What comes back for a value."""
+    rows = await database.run(ECHO, "someone", value=value)
+    return rows[0][0]
+
+
+async def sleep(database: Database, seconds: float, value: str = "") -> bytes | None:
+    """What comes back for a value after a while."""
+    rows = await database.run(SLEEP, "someone", value=value, seconds=str(seconds))
+    return rows[0][0]
+
+
+async def warm(database: Database, connections: int) -> None:
+    """Have so many connections open, idle and prepared."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(database._pipelines) < connections:
+            await asyncio.gather(*(sleep(database, 0.01) for _ in range(8 * connections)))
+        await asyncio.gather(*(echo(database, "") for _ in range(16 * connections)))
+
+
+async def until(true: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a condition without blocking the event loop."""
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for happens in PostgreSQL
+            await asyncio.sleep(0.01)
+
+
+def ids(rows: list[Row]) -> list[int]:
+    """The ids of tasks."""
+    return [json.loads(row[0] or b"{}")["id"] for row in rows]
+
+
+class Witness:
+    """A superuser's look at the connections that carry one application name."""
+
+    def __init__(self, url: str) -> None:
+        self.name = f"app-{secrets.token_hex(8)}"
+        self.url = make_conninfo(url, application_name=self.name)
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._connection.close()
+
+    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What a query answers to a superuser."""
+        return self._connection.execute(query, parameters).fetchall()
+
+    def connections(self) -> int:
+        """How many are open."""
+        found = self.rows("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", self.name)
+        return int(found[0][0])
+
+    def running(self, fragment: str) -> int:
+        """How many run a statement with this in its text."""
+        query = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = %s AND state = 'active' AND position(%s in query) > 0"
+        )
+        return int(self.rows(query, self.name, fragment)[0][0])
+
+    def terminate(self) -> int:
+        """End them all and wait until they are gone; how many there were."""
+        query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s"
+        ended = int(self.rows(query, self.name)[0][0])
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while self.connections():
+            assert time.monotonic() < give_up
+        return ended
+
+    def titles(self, owner: str) -> list[str]:
+        """The titles of a user's tasks, oldest first."""
+        return [row[0] for row in self.rows("SELECT title FROM tasks WHERE user_id = %s ORDER BY id", owner)]
+
+
+@contextmanager
+def witnessing(url: str) -> Iterator[Witness]:
+    """A witness for one block."""
+    witness = Witness(url)
+    try:
+        yield witness
+    finally:
+        witness.close()

@@ -1,0 +1,562 @@
+"""Statements on shared connections: one round trip each, and nobody disturbs a neighbour."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Integer, Text, bindparam, func, literal_column, select
+from sqlmodel import delete, update
+from sqlmodel import select as select_rows
+
+from tests.db.scenes import (
+    BACKEND,
+    COMPLETE,
+    DELETE,
+    DIVIDE,
+    EVERY_TASK,
+    INSERT,
+    LIST,
+    SELECT,
+    UPDATE,
+    Witness,
+    echo,
+    ids,
+    insert,
+    new_owner,
+    opened,
+    play,
+    sleep,
+    until,
+    warm,
+    witnessing,
+)
+from tests.harness import database_url
+from tests.proxies import Proxy, proxying, url_through
+from todo_api import migrations, queries
+from todo_api.db import (
+    ROLE,
+    USER_SETTING,
+    Database,
+    DatabaseError,
+    SchemaMissing,
+    Statement,
+    StatementFailed,
+    Unavailable,
+    compile_statement,
+)
+from todo_api.models import Task, User
+
+BIG = 5_000_000
+MEGABYTE = 2**20
+
+REPEAT = compile_statement(select(func.repeat(literal_column("'x'"), bindparam("times", type_=Integer))))
+LENGTH = compile_statement(select(func.length(bindparam("value", type_=Text))))
+
+
+@pytest.fixture
+def witness(worker_database: str) -> Iterator[Witness]:
+    with witnessing(worker_database) as witness:
+        yield witness
+
+
+@pytest.fixture
+def proxy(worker_database: str) -> Iterator[Proxy]:
+    with proxying(worker_database) as proxy:
+        yield proxy
+
+
+class TestRoundTrips:
+    @pytest.mark.parametrize(
+        ("statement", "values"),
+        [
+            (SELECT, {}),
+            (LIST, {"completed": None, "limit": 100}),
+            (INSERT, {"title": "New", "description": None, "completed": False, "email": None, "name": None}),
+            (UPDATE, {"title": "New", "description": None, "set_description": True, "completed": None}),
+            (COMPLETE, {"completed": None}),
+            (DELETE, {}),
+        ],
+        ids=["read", "list", "create", "update", "complete", "delete"],
+    )
+    def test_each_operation_takes_exactly_one(
+        self, worker_database: str, proxy: Proxy, statement: Statement, values: dict[str, Any]
+    ) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                owner = new_owner()
+                tasks = [await insert(database, owner) for _ in range(4)]
+                await database.run(statement, owner, task_id=tasks.pop(), **values)
+                before = proxy.round_trips
+                for task in tasks:
+                    assert await database.run(statement, owner, task_id=task, **values)
+
+                assert proxy.round_trips - before == len(tasks)
+
+        play(scene())
+
+    def test_first_use_of_a_statement_takes_no_more(self, worker_database: str, proxy: Proxy) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                await database.run(BACKEND, "someone")
+                before = proxy.round_trips
+                await echo(database, "new")
+
+                assert proxy.round_trips - before == 1
+
+        play(scene())
+
+    def test_many_statements_share_the_time_of_one(self, worker_database: str, proxy: Proxy) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                await warm(database, 4)
+                proxy.delay_seconds = 0.1
+                started = time.monotonic()
+                await asyncio.gather(*(echo(database, str(number)) for number in range(200)))
+                seconds = time.monotonic() - started
+
+                assert 0.2 <= seconds < 0.4
+
+        play(scene())
+
+
+class TestManyCallers:
+    def test_each_of_500_gets_its_own_answer_over_at_most_4_connections(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url) as database:
+                for _ in range(3):
+                    values = [secrets.token_hex(8) for _ in range(500)]
+                    answers = await asyncio.gather(*(echo(database, value) for value in values))
+
+                    assert answers == [value.encode() for value in values]
+                assert 2 <= witness.connections() <= 4
+
+        play(scene())
+
+    def test_number_of_connections_is_the_limit(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, connections=2) as database:
+                for _ in range(5):
+                    await asyncio.gather(*(sleep(database, 0.005) for _ in range(40)))
+
+                assert witness.connections() == 2
+
+        play(scene())
+
+    def test_answers_larger_than_a_socket_buffer_mix_with_small_ones(self, worker_database: str) -> None:
+        async def text(database: Database, times: int) -> int:
+            return len((await database.run(REPEAT, "someone", times=times))[0][0] or b"")
+
+        async def scene() -> None:
+            async with opened(worker_database, connections=2) as database:
+                sizes = [BIG if number % 7 == 0 else number for number in range(30)]
+
+                assert await asyncio.gather(*(text(database, size) for size in sizes)) == sizes
+
+        play(scene())
+
+    def test_parameters_larger_than_a_socket_buffer_mix_with_small_ones(self, worker_database: str) -> None:
+        async def length(database: Database, size: int) -> int:
+            return int((await database.run(LENGTH, "someone", value="ü" * size))[0][0] or -1)
+
+        async def scene() -> None:
+            async with opened(worker_database, connections=2) as database:
+                sizes = [MEGABYTE if number % 5 == 0 else number for number in range(1, 41)]
+
+                assert await asyncio.gather(*(length(database, size) for size in sizes)) == sizes
+
+        play(scene())
+
+    def test_large_parameters_and_large_answers_at_once_do_not_block_each_other(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                texts = [letter * 2 * MEGABYTE for letter in "abcdefgh"]
+                answers = await asyncio.gather(*(echo(database, text) for text in texts))
+
+                assert answers == [text.encode() for text in texts]
+
+        play(scene())
+
+    def test_slow_statement_delays_nobody_on_the_other_connections(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database) as database:
+                await warm(database, 4)
+                slow = asyncio.create_task(sleep(database, 1.5, "slow"))
+                await asyncio.sleep(0)
+                started = time.monotonic()
+                for number in range(100):
+                    await echo(database, str(number))
+                seconds = time.monotonic() - started
+
+                assert seconds < 0.75
+                assert not slow.done()
+                assert await slow == b"slow"
+
+        play(scene())
+
+
+class TestFailure:
+    def test_failing_read_in_the_middle_hurts_nobody_else(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                works = [
+                    database.run(DIVIDE, "someone", by=0) if number == 50 else echo(database, str(number))
+                    for number in range(101)
+                ]
+                answers = await asyncio.gather(*works, return_exceptions=True)
+
+                failure = answers.pop(50)
+                assert isinstance(failure, StatementFailed)
+                assert failure.reason == "SQLSTATE 22012"
+                assert answers == [str(number).encode() for number in range(101) if number != 50]
+
+        play(scene())
+
+    def test_failing_write_leaves_nothing_behind_while_its_neighbours_commit(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, connections=1) as database:
+                owner, stranger = new_owner(), new_owner()
+                works = [
+                    insert(database, *((stranger, " ") if number == 5 else (owner, str(number))))
+                    for number in range(11)
+                ]
+                answers = await asyncio.gather(*works, return_exceptions=True)
+
+                assert [isinstance(answer, StatementFailed) for answer in answers] == [n == 5 for n in range(11)]
+                assert witness.titles(owner) == [str(number) for number in range(11) if number != 5]
+                assert witness.titles(stranger) == []
+                assert witness.rows("SELECT id FROM users WHERE id = %s", stranger) == []
+
+        play(scene())
+
+    def test_failing_first_use_leaves_the_statement_usable(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                for _ in range(2):
+                    with pytest.raises(StatementFailed):
+                        await database.run(DIVIDE, "someone", by=0)
+
+                assert (await database.run(DIVIDE, "someone", by=4))[0][0] == b"25.0000000000000000"
+
+        play(scene())
+
+    def test_statement_that_cannot_be_prepared_fails_every_time_and_alone(self, worker_database: str) -> None:
+        broken = compile_statement(select(func.no_such_function()))
+
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                works = [database.run(broken, "someone") if n % 3 == 0 else echo(database, str(n)) for n in range(12)]
+                answers = await asyncio.gather(*works, return_exceptions=True)
+
+                assert [isinstance(answer, SchemaMissing) for answer in answers] == [n % 3 == 0 for n in range(12)]
+                assert [answers[n] for n in (1, 2, 10, 11)] == [b"1", b"2", b"10", b"11"]
+
+        play(scene())
+
+    def test_database_that_is_not_migrated_is_told_from_a_failure(self, postgres: str) -> None:
+        async def scene() -> None:
+            async with opened(database_url(postgres, "template1")) as database:
+                with pytest.raises(SchemaMissing):
+                    await database.run(EVERY_TASK, "someone")
+
+        play(scene())
+
+    def test_reason_holds_no_values(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database) as database:
+                with pytest.raises(StatementFailed) as failure:
+                    await insert(database, new_owner(), "private" * 100)
+
+                assert "private" not in f"{failure.value!r} {failure.value.reason} {failure.value.__cause__}"
+
+        play(scene())
+
+
+class TestCancellation:
+    def test_late_result_of_a_cancelled_caller_reaches_nobody(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                await warm(database, 1)
+                tasks = [asyncio.create_task(sleep(database, 0.01, str(number))) for number in range(40)]
+                await asyncio.sleep(0)
+                for task in tasks[::2]:
+                    task.cancel()
+                answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+                assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
+                assert answers[1::2] == [str(number).encode() for number in range(1, 40, 2)]
+                assert await echo(database, "after") == b"after"
+
+        play(scene())
+
+    def test_caller_cancelled_while_the_connection_opens_disturbs_nobody(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database) as database:
+                tasks = [asyncio.create_task(echo(database, str(number))) for number in range(10)]
+                await asyncio.sleep(0)
+                for task in tasks[::2]:
+                    task.cancel()
+                answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+                assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
+                assert answers[1::2] == [b"1", b"3", b"5", b"7", b"9"]
+
+        play(scene())
+
+
+class TestTime:
+    def test_statement_timeout_answers_unavailable_and_neighbours_survive(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1, statement_timeout_milliseconds=200) as database:
+                await warm(database, 1)
+                started = time.monotonic()
+                works = [echo(database, "before"), sleep(database, 3), echo(database, "after")]
+                before, failure, after = await asyncio.gather(*works, return_exceptions=True)
+
+                assert isinstance(failure, Unavailable)
+                assert failure.reason == "SQLSTATE 57014"
+                assert (before, after) == (b"before", b"after")
+                assert 0.2 <= time.monotonic() - started < 1.5
+
+        play(scene())
+
+    def test_no_answer_within_the_wait_is_unavailable_in_time(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1, wait_seconds=0.3) as database:
+                await warm(database, 1)
+                started = time.monotonic()
+                with pytest.raises(Unavailable):
+                    await sleep(database, 1)
+
+                assert 0.3 <= time.monotonic() - started < 0.6
+
+        play(scene())
+
+    def test_caller_behind_one_who_gave_up_gets_an_own_answer(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1, wait_seconds=0.5) as database:
+                await warm(database, 1)
+                first = asyncio.create_task(sleep(database, 0.7, "first"))
+                await asyncio.sleep(0.4)
+                second = asyncio.create_task(echo(database, "second"))
+                with pytest.raises(Unavailable):
+                    await first
+
+                assert await second == b"second"
+
+        play(scene())
+
+    def test_statement_beyond_the_queue_limit_is_unavailable_at_once(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1, pending=10) as database:
+                await echo(database, "")
+                waiting = [asyncio.create_task(sleep(database, 0.05, str(number))) for number in range(10)]
+                await asyncio.sleep(0)
+                started = time.monotonic()
+                with pytest.raises(Unavailable):
+                    await echo(database, "one too many")
+
+                assert time.monotonic() - started < 0.05
+                assert await asyncio.gather(*waiting) == [str(number).encode() for number in range(10)]
+                assert await echo(database, "again") == b"again"
+
+        play(scene())
+
+    def test_queue_limit_holds_before_every_connection_is_open(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=4, pending=10) as database:
+                await echo(database, "")
+                works = [sleep(database, 0.01, str(number)) for number in range(50)]
+                answers = await asyncio.gather(*works, return_exceptions=True)
+
+                assert sum(isinstance(answer, bytes) for answer in answers) == 10
+                assert sum(isinstance(answer, Unavailable) for answer in answers) == 40
+
+        play(scene())
+
+    def test_queue_limit_holds_while_the_first_connection_opens(self, worker_database: str, proxy: Proxy) -> None:
+        async def scene() -> None:
+            proxy.silence()
+            async with opened(url_through(proxy.port, worker_database), pending=10) as database:
+                tasks = [asyncio.create_task(echo(database, str(number))) for number in range(50)]
+                await until(lambda: bool(proxy.accepted))
+                refused = sum(task.done() for task in tasks)
+                proxy.resume()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+                assert refused == 40
+
+        play(scene())
+
+    def test_connection_unused_for_long_is_replaced(
+        self, worker_database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def scene() -> None:
+            async with opened(worker_database) as database:
+                first = await database.run(BACKEND, "someone")
+                second = await database.run(BACKEND, "someone")
+                monkeypatch.setattr("todo_api.db.database.IDLE_SECONDS", -1.0)
+                third = await database.run(BACKEND, "someone")
+
+                assert first == second != third
+
+        play(scene())
+
+
+class TestRowLevelSecurity:
+    """Statements here lack every condition on the owner."""
+
+    EVERY_USER = compile_statement(select_rows(User.id))
+    UPDATE_ALL = compile_statement(queries.as_json(update(Task).values(title=bindparam("title", type_=Text))))
+    DELETE_ALL = compile_statement(queries.as_json(delete(Task)))
+    GIVE_AWAY = compile_statement(queries.as_json(update(Task).values(user_id=bindparam("other", type_=Text))))
+
+    @pytest.fixture(params=["superuser", "owner", "bypass"])
+    def login(self, request: pytest.FixtureRequest, postgres: str, database: str) -> Iterator[str]:
+        """The URL of a migrated database, with a login that could see everything."""
+        if request.param == "superuser":
+            yield database
+            return
+        name = f"login_{secrets.token_hex(8)}"
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {name} LOGIN {'BYPASSRLS' if request.param == 'bypass' else ''}")
+            connection.execute(f"GRANT {ROLE} TO {name}")
+            connection.execute(f"GRANT ALL ON SCHEMA public TO {name}")
+            if request.param == "owner":
+                for table in ("todo_api_version", "users", "tasks"):
+                    connection.execute(f"ALTER TABLE {table} OWNER TO {name}")
+            else:
+                connection.execute(f"GRANT ALL ON users, tasks TO {name}")
+        yield database.replace("//postgres:@", f"//{name}@")
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(f"REASSIGN OWNED BY {name} TO postgres")
+            connection.execute(f"DROP OWNED BY {name}")
+            connection.execute(f"DROP ROLE {name}")
+
+    def test_reading_everything_shows_ones_own_even_right_after_another_user(self, login: str) -> None:
+        async def scene() -> None:
+            async with opened(login, connections=1) as database:
+                alice, bob = new_owner(), new_owner()
+                hers = [await insert(database, alice) for _ in range(3)]
+                his = [await insert(database, bob) for _ in range(2)]
+                for _ in range(3):
+                    for owner, tasks in ((alice, hers), (bob, his)):
+                        assert sorted(ids(await database.run(EVERY_TASK, owner))) == tasks
+                        assert await database.run(self.EVERY_USER, owner) == [(owner.encode(),)]
+
+        play(scene())
+
+    def test_reading_everything_concurrently_shows_each_user_their_own(self, login: str) -> None:
+        async def scene() -> None:
+            async with opened(login) as database:
+                owners = {owner: await insert(database, owner) for owner in (new_owner() for _ in range(20))}
+                answers = await asyncio.gather(*(database.run(EVERY_TASK, owner) for owner in [*owners] * 10))
+
+                assert [ids(answer) for answer in answers] == [[task] for task in owners.values()] * 10
+
+        play(scene())
+
+    def test_changing_and_deleting_everything_touches_ones_own_alone(self, login: str) -> None:
+        async def scene() -> None:
+            async with opened(login, connections=1) as database:
+                alice, bob = new_owner(), new_owner()
+                hers, his = await insert(database, alice), await insert(database, bob)
+                before = await database.run(SELECT, bob, task_id=his)
+
+                assert ids(await database.run(self.UPDATE_ALL, alice, title="Mine")) == [hers]
+                assert await database.run(SELECT, bob, task_id=his) == before
+                assert ids(await database.run(self.DELETE_ALL, alice)) == [hers]
+                assert await database.run(SELECT, bob, task_id=his) == before
+
+        play(scene())
+
+    def test_task_can_be_neither_made_for_nor_given_to_another_user(self, login: str) -> None:
+        async def scene() -> None:
+            async with opened(login, connections=1) as database:
+                alice, bob = new_owner(), new_owner()
+                hers, his = await insert(database, alice), await insert(database, bob)
+                with pytest.raises(DatabaseError, match="42501"):
+                    await database.run(self.GIVE_AWAY, alice, other=bob)
+
+                assert ids(await database.run(EVERY_TASK, bob)) == [his]
+                assert ids(await database.run(EVERY_TASK, alice)) == [hers]
+
+        play(scene())
+
+    def test_nobody_sees_and_changes_nothing(self, login: str) -> None:
+        async def scene() -> None:
+            async with opened(login, connections=1) as database:
+                alice = new_owner()
+                task = await insert(database, alice)
+
+                assert await database.run(EVERY_TASK, "") == []
+                assert await database.run(self.EVERY_USER, "") == []
+                assert await database.run(self.UPDATE_ALL, "", title="Mine") == []
+                assert await database.run(self.DELETE_ALL, "") == []
+                assert ids(await database.run(EVERY_TASK, alice)) == [task]
+
+        play(scene())
+
+    def test_login_sees_everything_without_the_guard_unless_it_owns_the_tables(self, login: str) -> None:
+        """The confinement above is the guard's doing, not a lack of rights."""
+
+        async def scene() -> None:
+            async with opened(login) as database:
+                await insert(database, new_owner())
+                await insert(database, new_owner())
+
+        play(scene())
+        with psycopg.connect(login) as connection:
+            seen = connection.execute("SELECT count(*) FROM tasks").fetchone()
+        assert seen == (0,) if "login_" in login and not _bypasses(login) else seen == (2,)
+
+    def test_role_and_settings_do_not_leak_into_the_next_transaction(self, login: str) -> None:
+        async def scene() -> None:
+            async with opened(login, connections=1) as database:
+                await insert(database, new_owner())
+                with pytest.raises(StatementFailed):
+                    await database.run(DIVIDE, new_owner(), by=0)
+                raw = database._pipelines[0]._pq
+                asyncio.get_running_loop().remove_reader(raw.socket)
+                raw.exit_pipeline_mode()
+                answer = raw.exec_(
+                    f"SELECT current_user = session_user, current_setting('{USER_SETTING}', true),"
+                    " current_setting('statement_timeout')".encode()
+                )
+
+                assert [answer.get_value(0, column) for column in range(3)] == [b"t", b"", b"0"]
+
+        play(scene())
+
+    def test_login_that_migrates_the_database_itself_is_confined(self, postgres: str) -> None:
+        name = f"login_{secrets.token_hex(8)}"
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {name} LOGIN")
+            connection.execute(f"GRANT {ROLE} TO {name}")
+            connection.execute(f"CREATE DATABASE {name} OWNER {name}")
+        url = database_url(postgres, name).replace("//postgres:@", f"//{name}@")
+
+        async def scene() -> None:
+            async with opened(url, connections=1) as database:
+                alice, bob = new_owner(), new_owner()
+                task = await insert(database, alice)
+                await insert(database, bob)
+
+                assert ids(await database.run(EVERY_TASK, alice)) == [task]
+
+        try:
+            migrations.upgrade(url)
+            play(scene())
+        finally:
+            with psycopg.connect(postgres, autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+                connection.execute(f"DROP ROLE {name}")
+
+
+def _bypasses(url: str) -> bool:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT rolbypassrls FROM pg_roles WHERE rolname = current_user").fetchone()
+    return row == (True,)

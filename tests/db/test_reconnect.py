@@ -1,0 +1,438 @@
+"""Connections that are refused, lost, cut or silent, and what callers notice of it."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvloop
+
+from tests.db.scenes import (
+    BACKEND,
+    INSERT,
+    LIST,
+    Witness,
+    echo,
+    ids,
+    insert,
+    new_owner,
+    opened,
+    play,
+    sleep,
+    until,
+    warm,
+    witnessing,
+)
+from tests.harness import free_port
+from tests.proxies import Proxy, proxying, url_through
+from todo_api.db import Database, Unavailable
+
+
+@pytest.fixture
+def witness(worker_database: str) -> Iterator[Witness]:
+    with witnessing(worker_database) as witness:
+        yield witness
+
+
+@pytest.fixture
+def proxy(worker_database: str) -> Iterator[Proxy]:
+    with proxying(worker_database) as proxy:
+        yield proxy
+
+
+async def insert_all(database: Database, owner: str, titles: list[str]) -> tuple[list[str], list[BaseException]]:
+    """Create tasks at once; the titles that were acknowledged, and what the others met."""
+    answers = await asyncio.gather(*(insert(database, owner, title) for title in titles), return_exceptions=True)
+    acknowledged = [title for title, answer in zip(titles, answers, strict=True) if isinstance(answer, int)]
+    return acknowledged, [answer for answer in answers if isinstance(answer, BaseException)]
+
+
+class TestBackendsEnded:
+    def test_read_and_write_after_an_idle_loss_succeed_unnoticed(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url) as database:
+                await warm(database, 4)
+                assert witness.terminate() == 4
+                await until(lambda: not database._pipelines)
+                owner = new_owner()
+                task = await insert(database, owner)
+
+                assert ids(await database.run(LIST, owner, completed=None, limit=10)) == [task]
+
+        play(scene())
+
+    def test_read_that_is_the_first_to_notice_succeeds(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, connections=1) as database:
+                await warm(database, 1)
+                witness.terminate()
+
+                assert await echo(database, "unnoticed") == b"unnoticed"
+
+        play(scene())
+
+    def test_write_that_is_the_first_to_notice_succeeds(self, witness: Witness) -> None:
+        """As after a suspended process: the loss and the request come in the same tick."""
+
+        async def scene() -> None:
+            async with opened(witness.url, connections=1) as database:
+                await warm(database, 1)
+                witness.terminate()
+                owner = new_owner()
+                await insert(database, owner, "unnoticed")
+
+                assert witness.titles(owner) == ["unnoticed"]
+
+        play(scene())
+
+    def test_reads_in_flight_are_sent_again(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, connections=1) as database:
+                await warm(database, 1)
+                reads = [asyncio.create_task(sleep(database, 0.02, str(number))) for number in range(20)]
+                await until(lambda: witness.running("pg_sleep") == 1)
+                assert witness.terminate() == 1
+
+                assert await asyncio.gather(*reads) == [str(number).encode() for number in range(20)]
+
+        play(scene())
+
+    def test_reads_in_flight_on_every_connection_are_sent_again(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url) as database:
+                await warm(database, 4)
+                reads = [asyncio.create_task(sleep(database, 0.05, str(number))) for number in range(20)]
+                await until(lambda: witness.running("pg_sleep") == 4)
+                assert witness.terminate() == 4
+
+                assert await asyncio.gather(*reads) == [str(number).encode() for number in range(20)]
+
+        play(scene())
+
+    def test_reads_are_sent_again_when_connections_end_one_after_another(self, witness: Witness) -> None:
+        """As when a server shuts down: the connection that takes the repetition ends as well."""
+
+        async def scene() -> None:
+            async with opened(witness.url) as database:
+                await warm(database, 4)
+                reads = [asyncio.create_task(sleep(database, 0.2, str(number))) for number in range(4)]
+                await until(lambda: witness.running("pg_sleep") == 4)
+                for (pid,) in witness.rows(
+                    "SELECT pid FROM pg_stat_activity WHERE application_name = %s", witness.name
+                ):
+                    witness.rows("SELECT pg_terminate_backend(%s, 1000)", pid)
+                    await asyncio.sleep(0.02)
+
+                assert await asyncio.gather(*reads) == [b"0", b"1", b"2", b"3"]
+
+        play(scene())
+
+    def test_write_in_flight_is_unavailable_and_not_sent_again(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, connections=1) as database:
+                await warm(database, 1)
+                owner = new_owner()
+                slow = asyncio.create_task(sleep(database, 1))
+                write = asyncio.create_task(insert(database, owner))
+                await until(lambda: witness.running("pg_sleep") == 1)
+                witness.terminate()
+                with pytest.raises(Unavailable):
+                    await write
+                await slow
+
+                assert witness.titles(owner) == []
+
+        play(scene())
+
+    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+    def test_no_write_is_both_lost_and_acknowledged(
+        self, witness: Witness, loop: Callable[[], asyncio.AbstractEventLoop]
+    ) -> None:
+        async def scene() -> None:
+            async with opened(witness.url) as database:
+                await warm(database, 4)
+                owner, titles = new_owner(), [str(number) for number in range(2000)]
+                writes = asyncio.create_task(insert_all(database, owner, titles))
+                await until(lambda: len(witness.titles(owner)) > 10)
+                witness.terminate()
+                acknowledged, failures = await writes
+                written = witness.titles(owner)
+
+                assert failures
+                assert all(isinstance(failure, Unavailable) for failure in failures)
+                assert len(written) == len(set(written))
+                assert set(acknowledged) <= set(written)
+
+        play(scene(), loop)
+
+
+class TestCut:
+    @pytest.mark.parametrize("answer_bytes", [1, 100, 5_000, 20_001])
+    def test_write_whose_answer_was_cut_off_is_unavailable_and_there_at_most_once(
+        self, witness: Witness, proxy: Proxy, answer_bytes: int
+    ) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, witness.url), connections=1) as database:
+                await warm(database, 1)
+                owner, titles = new_owner(), [str(number) for number in range(100)]
+                proxy.cut_after(answer_bytes)
+                acknowledged, failures = await insert_all(database, owner, titles)
+                written = witness.titles(owner)
+
+                assert failures
+                assert all(isinstance(failure, Unavailable) for failure in failures)
+                assert len(written) == len(set(written))
+                assert set(acknowledged) <= set(written)
+                assert len(written) > len(acknowledged)
+                assert bool(acknowledged) == (answer_bytes > 1000)
+
+        play(scene())
+
+    @pytest.mark.parametrize("answer_bytes", [0, 1, 100, 3_000])
+    def test_reads_whose_answers_were_cut_off_are_sent_again(
+        self, worker_database: str, proxy: Proxy, answer_bytes: int
+    ) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                await warm(database, 4)
+                proxy.cut_after(answer_bytes)
+                answers = await asyncio.gather(*(echo(database, str(number)) for number in range(100)))
+
+                assert answers == [str(number).encode() for number in range(100)]
+                assert proxy.accepted > 4
+
+        play(scene())
+
+
+class TestUnreachable:
+    def test_refused_connection_is_unavailable_at_once_and_used_as_soon_as_it_is_accepted(
+        self, worker_database: str
+    ) -> None:
+        port = free_port()
+
+        async def scene() -> None:
+            async with opened(url_through(port, worker_database)) as database:
+                for _ in range(4):
+                    started = time.monotonic()
+                    with pytest.raises(Unavailable):
+                        await echo(database, "nobody listens")
+                    assert time.monotonic() - started < 1
+                with proxying(worker_database, port=port):
+                    started = time.monotonic()
+
+                    assert await echo(database, "somebody listens") == b"somebody listens"
+                    assert time.monotonic() - started < 1
+
+        play(scene())
+
+    def test_reason_of_a_refused_connection_holds_no_password(self, worker_database: str) -> None:
+        async def scene() -> None:
+            url = f"postgresql://postgres:very-private@127.0.0.1:{free_port()}/postgres"
+            async with opened(url) as database:
+                with pytest.raises(Unavailable) as failure:
+                    await echo(database, "")
+
+                assert "very-private" not in f"{failure.value!r}{failure.value.__cause__!r}"
+
+        play(scene())
+
+    def test_silent_server_is_unavailable_within_the_wait(self, worker_database: str, proxy: Proxy) -> None:
+        proxy.silence()
+
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database), wait_seconds=0.4) as database:
+                for _ in range(2):
+                    started = time.monotonic()
+                    with pytest.raises(Unavailable):
+                        await echo(database, "")
+                    assert 0.4 <= time.monotonic() - started < 0.7
+
+        play(scene())
+
+    def test_server_that_answers_again_is_used_at_once_though_an_attempt_is_stuck(
+        self, worker_database: str, proxy: Proxy
+    ) -> None:
+        async def scene() -> None:
+            proxy.silence()
+            async with opened(url_through(proxy.port, worker_database), wait_seconds=1) as database:
+                with pytest.raises(Unavailable):
+                    await echo(database, "silence")
+                proxy.lose()
+                proxy.resume()
+
+                assert await echo(database, "there again") == b"there again"
+
+        play(scene())
+
+    def test_slow_first_connection_is_waited_for(self, worker_database: str, proxy: Proxy) -> None:
+        proxy.silence()
+
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                started = time.monotonic()
+                request = asyncio.create_task(echo(database, "awake"))
+                await asyncio.sleep(3)
+                proxy.resume()
+
+                assert await request == b"awake"
+                assert 3 <= time.monotonic() - started < 3.5
+
+        play(scene())
+
+    def test_attempt_outlives_the_request_that_began_it(self, worker_database: str, proxy: Proxy) -> None:
+        proxy.silence()
+
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database), wait_seconds=0.3) as database:
+                with pytest.raises(Unavailable):
+                    await echo(database, "asleep")
+                proxy.resume()
+
+                assert await echo(database, "awake") == b"awake"
+
+        play(scene())
+
+    def test_nobody_reconnects_while_nobody_asks(self, worker_database: str, proxy: Proxy) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                await warm(database, 4)
+                proxy.refusing = True
+                proxy.cut()
+                with pytest.raises(Unavailable):
+                    await echo(database, "")
+                attempts = proxy.accepted
+                await asyncio.sleep(2)
+
+                assert proxy.accepted == attempts == 5
+
+        play(scene())
+
+    def test_many_requests_share_one_attempt(self, worker_database: str, proxy: Proxy) -> None:
+        proxy.refusing = True
+
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                answers = await asyncio.gather(*(echo(database, "") for _ in range(100)), return_exceptions=True)
+
+                assert all(isinstance(answer, Unavailable) for answer in answers)
+                assert proxy.accepted == 1
+
+        play(scene())
+
+
+class TestSilence:
+    def test_connection_that_falls_silent_is_replaced(self, worker_database: str, proxy: Proxy) -> None:
+        async def scene() -> None:
+            url = url_through(proxy.port, worker_database)
+            async with opened(url, wait_seconds=1, statement_timeout_milliseconds=1000) as database:
+                await warm(database, 4)
+                proxy.lose()
+                started = time.monotonic()
+                works = [insert(database, new_owner()) for _ in range(20)]
+                answers = await asyncio.gather(*works, return_exceptions=True)
+                assert all(isinstance(answer, Unavailable) for answer in answers)
+                assert time.monotonic() - started < 1.3
+                await until(lambda: not database._pipelines, seconds=1)
+                owner = new_owner()
+                task = await insert(database, owner)
+
+                assert ids(await database.run(LIST, owner, completed=None, limit=10)) == [task]
+                assert proxy.accepted > 4
+
+        play(scene())
+
+    def test_requests_find_the_living_connections_while_one_is_silent(self, worker_database: str, proxy: Proxy) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database), wait_seconds=1) as database:
+                await echo(database, "")
+                proxy.lose()
+                stuck = [asyncio.create_task(insert(database, new_owner())) for _ in range(8)]
+                await until(lambda: len(database._pipelines) > 1)
+                answers = [await echo(database, str(number)) for number in range(10)]
+
+                assert answers == [str(number).encode() for number in range(10)]
+                for failure in await asyncio.gather(*stuck, return_exceptions=True):
+                    assert isinstance(failure, Unavailable)
+
+        play(scene())
+
+    def test_read_that_is_sent_again_still_ends_within_its_wait(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, connections=2, wait_seconds=1) as database:
+                await warm(database, 2)
+                started = time.monotonic()
+                read = asyncio.create_task(sleep(database, 2, "read"))
+                await until(lambda: witness.running("pg_sleep") == 1)
+                await asyncio.sleep(0.7)
+                later = asyncio.create_task(sleep(database, 2, "later"))
+                await until(lambda: witness.running("pg_sleep") == 2)
+                witness.rows(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name = %s ORDER BY query_start LIMIT 1",
+                    witness.name,
+                )
+                with pytest.raises(Unavailable):
+                    await read
+                seconds = time.monotonic() - started
+                with pytest.raises(Unavailable):
+                    await later
+
+                assert 1 <= seconds < 1.3
+
+        play(scene())
+
+
+class TestClose:
+    def test_every_connection_closes(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url) as database:
+                await warm(database, 4)
+                assert witness.connections() == 4
+            await until(lambda: not witness.connections())
+
+        play(scene())
+
+    def test_what_is_pending_is_unavailable_at_once(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url) as database:
+                await warm(database, 4)
+                pending = [asyncio.create_task(sleep(database, 2)) for _ in range(20)]
+                await until(lambda: witness.running("pg_sleep") == 4)
+                started = time.monotonic()
+                await database.close()
+                answers = await asyncio.gather(*pending, return_exceptions=True)
+
+                assert all(isinstance(answer, Unavailable) for answer in answers)
+                assert time.monotonic() - started < 0.5
+
+        play(scene())
+
+    def test_connection_that_is_being_opened_is_given_up(self, worker_database: str, proxy: Proxy) -> None:
+        proxy.silence()
+
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                waiting = asyncio.create_task(echo(database, ""))
+                await until(lambda: bool(proxy.accepted))
+                started = time.monotonic()
+                await database.close()
+                with pytest.raises(Unavailable):
+                    await waiting
+
+                assert time.monotonic() - started < 0.5
+
+        play(scene())
+
+    def test_nothing_is_opened_afterwards(self, worker_database: str, proxy: Proxy) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                await database.run(BACKEND, "someone")
+                await database.close()
+                with pytest.raises(Unavailable):
+                    await database.run(
+                        INSERT, new_owner(), email=None, name=None, title="x", description=None, completed=False
+                    )
+
+                assert proxy.accepted == 1
+
+        play(scene())
