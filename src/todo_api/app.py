@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import logging
+import multiprocessing
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.resources import files
@@ -13,8 +15,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse
-from starlette.routing import compile_path
+from starlette.responses import HTMLResponse, JSONResponse
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from todo_api import __version__, local_postgres, migrations
@@ -63,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         routes=[*tasks.router.routes, *health.router.routes],
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         exception_handlers=HANDLERS,
@@ -111,6 +114,7 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             url = settings.database_url.get_secret_value()
         app.state.database = Database(url, pooled=settings.pooled, limits=limits)
         _spare_the_collector()
+        _end_with_the_parent()
         try:
             yield
         finally:
@@ -132,6 +136,13 @@ def _start_local(directory: Path) -> local_postgres.LocalPostgres:
     return local
 
 
+def _end_with_the_parent() -> None:
+    """Let a worker shut down when the process that started it is gone, so that it does not keep the port."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        asyncio.get_running_loop().add_reader(parent.sentinel, signal.raise_signal, signal.SIGTERM)
+
+
 def _spare_the_collector() -> None:
     """Take what start-up made out of garbage collection: it stays, and walking it stalls requests."""
     gc.collect()
@@ -143,6 +154,10 @@ def _serve_docs(app: FastAPI) -> None:
     """``/docs``, with every asset served from here."""
     assets = StaticFiles(directory=str(files("fastapi_swagger") / "resources"))
     app.mount("/docs/assets", assets, name="docs-assets")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
@@ -190,8 +205,9 @@ def _allowed_methods(request: Request) -> str:
     """The methods of every route that the path matches (RFC 9110 §10.2.1)."""
     allowed: set[str] = set()
     for context in iter_route_contexts(request.app.routes):
-        if context.path and compile_path(context.path)[0].match(request.scope["path"]):
-            allowed |= context.methods or set()
+        original = context.original_route
+        if isinstance(original, Route | Mount) and original.path_regex.match(request.scope["path"]):
+            allowed |= context.methods or {"GET"}  # a mount: files
     if "GET" in allowed:
         allowed.add("HEAD")
     return ", ".join(sorted(allowed))

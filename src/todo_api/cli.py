@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import signal
 import sys
 import tempfile
 import textwrap
@@ -12,11 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
-
-from todo_api import __version__, local_postgres, migrations
+from todo_api import __version__, local_postgres, migrations, server
 from todo_api.settings import Settings, load_settings
 from todo_api.tokens import LONGEST_SUBJECT, sign
 
@@ -106,7 +101,13 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.zero_configuration:
             stack.enter_context(_own_database(settings))
             _print_banner(settings)
-        _run(settings)
+        server.run(
+            host=settings.host,
+            port=settings.port,
+            workers=settings.web_concurrency,
+            log_level=settings.log_level,
+            grace_seconds=settings.shutdown_grace_seconds,
+        )
     return 0
 
 
@@ -122,35 +123,6 @@ def _own_database(settings: Settings) -> Iterator[None]:
         yield
     finally:
         local.stop()
-
-
-def _run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight finish first."""
-    config = uvicorn.Config(
-        "todo_api.main:app",
-        host=settings.host,
-        port=settings.port,
-        workers=settings.web_concurrency,
-        access_log=False,
-        log_level=settings.log_level.lower(),
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=settings.shutdown_grace_seconds,
-    )
-    # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: None)
-    if settings.web_concurrency > 1:
-        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
-        supervisor.run()
-        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
-            sys.exit(STARTUP_FAILURE)
-    else:
-        server = uvicorn.Server(config)
-        server.run()
-        if not server.started:
-            sys.exit(STARTUP_FAILURE)
 
 
 def _token(options: argparse.Namespace) -> int:

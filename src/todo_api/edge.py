@@ -8,6 +8,7 @@ behind it. All are plain ASGI: they never raise a refusal, they send one.
 import re
 import secrets
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -25,6 +26,7 @@ Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
 
 _USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 UNMATCHED = "unmatched"
+SHUTTING_DOWN = "The service is shutting down; please try again."
 
 
 class Observer:
@@ -77,6 +79,10 @@ class FaultBoundary:
         """Serve one request."""
         try:
             await self._app(scope, receive, send)
+        except CancelledError:
+            if "status" not in scope:  # the grace period of a shutdown is over
+                await respond(scope, 503, SHUTTING_DOWN, headers={"Connection": "close"})(scope, receive, send)
+            raise
         except Exception as error:
             if scope["type"] != "http" or "status" in scope:
                 raise  # half an answer is out: only the server can cut the connection

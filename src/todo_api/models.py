@@ -130,22 +130,6 @@ class TaskComplete(_Body):
 class TaskRead(BaseModel):
     """A task as clients see it, keys in this order."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": 1,
-                    "user_id": "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe",
-                    "title": "Buy milk",
-                    "description": None,
-                    "completed": False,
-                    "created_at": "2026-11-20T20:53:46.424000Z",
-                    "updated_at": "2026-11-20T20:53:46.424000Z",
-                }
-            ]
-        }
-    )
-
     id: int
     user_id: Annotated[str, StringConstraints(max_length=USER_ID_LENGTH)]
     title: Annotated[str, StringConstraints(min_length=1, max_length=TITLE_LENGTH)]
@@ -153,3 +137,14 @@ class TaskRead(BaseModel):
     completed: bool
     created_at: datetime
     updated_at: datetime
+
+
+TASK_EXAMPLE = {
+    "id": 1,
+    "user_id": "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe",
+    "title": "Buy milk",
+    "description": None,
+    "completed": False,
+    "created_at": "2026-11-20T20:53:46.424000Z",
+    "updated_at": "2026-11-20T20:53:46.424000Z",
+}

@@ -6,6 +6,7 @@ Lines of other libraries come the same way, through ``logging``.
 """
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -26,7 +27,6 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import ValueClass
-from pydantic_core import to_json
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being served."""
@@ -175,7 +175,7 @@ class Log(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write another library's line: its first line, and the type of its exception; no traceback."""
         line = record.getMessage().partition("\n")[0].strip()
-        fields: dict[str, Any] = {"event": line.encode(errors="backslashreplace").decode(), "logger": record.name}
+        fields: dict[str, Any] = {"event": line, "logger": record.name}
         if reason := getattr(record, "reason", None):
             fields["reason"] = reason
         if record.exc_info and record.exc_info[0]:
@@ -217,13 +217,13 @@ def _as_json(moment: float, level: str, fields: dict[str, Any]) -> bytes:
     """One JSON object."""
     seconds = int(moment)
     time_ = f"{_second(seconds)}.{int((moment - seconds) * 1000):03d}Z"
-    return to_json({"time": time_, "level": level.lower(), **fields}) + b"\n"
+    return json.dumps({"time": time_, "level": level.lower(), **fields}).encode() + b"\n"
 
 
 def _as_text(moment: float, level: str, fields: dict[str, Any]) -> bytes:
     """One line for people; values are quoted as JSON, so that none can start a line of its own."""
-    event = to_json(fields.pop("event"))[1:-1].decode()
-    rest = " ".join(f"{name}={to_json(value).decode()}" for name, value in fields.items())
+    event = json.dumps(fields.pop("event"))[1:-1]
+    rest = " ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
     clock = time.strftime("%H:%M:%S", time.localtime(moment))
     return f"{clock} {level:<7} {event} {rest}\n".encode()
 

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from todo_api.models import TASK_EXAMPLE, TaskRead
 from todo_api.problems import FieldError, ProblemDetails
 
 DESCRIPTION = """\
@@ -32,6 +33,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components = document["components"]
         for name in ("HTTPValidationError", "ValidationError"):
             components["schemas"].pop(name, None)
+        # Put here because FastAPI drops null, and Pydantic sorts the keys.
+        components["schemas"][TaskRead.__name__]["examples"] = [TASK_EXAMPLE]
         for model in (FieldError, ProblemDetails):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema.pop("$defs", None)

@@ -9,6 +9,7 @@ endpoint that wants more is refused at import.
 
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from math import inf, isinf
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
@@ -201,9 +202,20 @@ async def _read_json(request: Request) -> Any:
     if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
         raise Problem(415, headers={"Accept": "application/json"})
     try:
-        return from_json(b"".join(chunks), allow_inf_nan=False)
-    except ValueError as error:
-        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": str(error)}]) from None
+        value = from_json(b"".join(chunks), allow_inf_nan=False)
+    except ValueError:
+        value = inf
+    if _has_infinity(value):  # 1e999 is JSON, but no number that anything here can hold
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}])
+    return value
+
+
+def _has_infinity(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_infinity, value))
+    return isinstance(value, float) and isinf(value)
 
 
 _BODY_HEADERS = frozenset({b"content-length", b"content-type", b"content-encoding"})

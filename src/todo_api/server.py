@@ -1,0 +1,61 @@
+"""The HTTP server: uvicorn, with our limits, our way to stop and our form of refusal."""
+
+import secrets
+import signal
+import sys
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
+
+from todo_api.problems import respond
+
+KEEP_ALIVE_SECONDS = 75
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, refusing what is no HTTP in the form in which everything here is refused."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, for its own log
+        """Answer bytes that are no request, and hang up."""
+        request_id = secrets.token_hex(8)
+        errors = [{"field": "request", "message": "is not valid HTTP"}]
+        response = respond({"request_id": request_id}, 400, "request: is not valid HTTP", errors=errors)
+        headers = [*response.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[400] + lines + b"\r\n" + bytes(response.body))
+        self.transport.close()
+
+
+def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: int) -> None:
+    """Serve ``todo_api.main:app`` until SIGTERM or SIGINT; requests in flight finish first.
+
+    Raises:
+        SystemExit: the application or the socket could not be opened.
+    """
+    config = uvicorn.Config(
+        "todo_api.main:app",
+        host=host,
+        port=port,
+        workers=workers,
+        http=HttpProtocol,
+        log_level=log_level.lower(),
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=grace_seconds,
+    )
+    # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: None)
+    if workers > 1:
+        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+        supervisor.run()
+        started = all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
+    else:
+        server = uvicorn.Server(config)
+        server.run()
+        started = server.started
+    if not started:
+        sys.exit(STARTUP_FAILURE)

@@ -1,0 +1,221 @@
+"""The OpenAPI document: what it says is what the service does."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.test_tasks import KEYS
+from tests.harness import Server, User
+
+Json = dict[str, Any]
+
+PROBLEM = "application/problem+json"
+ALWAYS = {"400", "401", "403", "500", "503"}
+ONE_TASK = ALWAYS | {"404"}
+WITH_BODY = {"413", "415"}
+OPERATIONS = {
+    "list_tasks": ("get", "/api/{user_id}/tasks", "200", ALWAYS),
+    "create_task": ("post", "/api/{user_id}/tasks", "201", ALWAYS | WITH_BODY),
+    "read_task": ("get", "/api/{user_id}/tasks/{id}", "200", ONE_TASK),
+    "update_task": ("put", "/api/{user_id}/tasks/{id}", "200", ONE_TASK | WITH_BODY),
+    "delete_task": ("delete", "/api/{user_id}/tasks/{id}", "200", ONE_TASK),
+    "complete_task": ("patch", "/api/{user_id}/tasks/{id}/complete", "200", ONE_TASK | WITH_BODY),
+}
+BODIES = ["create_task", "update_task", "complete_task"]
+OPEN = {"health": "/health", "ready": "/ready", "metrics": "/metrics"}
+
+
+@pytest.fixture(scope="module")
+def document(server: Server) -> Json:
+    """The document, as the service answers it."""
+    response = httpx.get(f"{server.url}/openapi.json", timeout=20)
+    assert response.headers["content-type"] == "application/json"
+    document: Json = response.json()
+    return document
+
+
+def resolved(document: Json, schema: Json) -> Json:
+    """The schema, or the one that it refers to."""
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    assert reference.startswith("#/components/schemas/")
+    found: Json = document["components"]["schemas"][reference.rpartition("/")[2]]
+    return found
+
+
+def operation(document: Json, name: str) -> Json:
+    """A task operation."""
+    method, path, _, _ = OPERATIONS[name]
+    found: Json = document["paths"][path][method]
+    return found
+
+
+def request_body(document: Json, name: str) -> tuple[Json, Json]:
+    """What the document says of the body: its media type object, and its schema."""
+    media: Json = operation(document, name)["requestBody"]["content"]["application/json"]
+    return media, resolved(document, media["schema"])
+
+
+def examples(document: Json, name: str) -> list[Any]:
+    """Every example of an operation's body."""
+    media, schema = request_body(document, name)
+    named = [resolved(document, example)["value"] for example in media.get("examples", {}).values()]
+    return [*named, *([media["example"]] if "example" in media else []), *schema.get("examples", [])]
+
+
+def parts(node: Any) -> list[Json]:
+    """Every object anywhere in the document."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return ([node] if isinstance(node, dict) else []) + [part for child in children for part in parts(child)]
+
+
+def test_document_is_openapi_3_1(document: Json) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert document["info"]["title"]
+    assert document["info"]["version"]
+
+
+def test_document_is_byte_identical_whenever_it_is_fetched(server: Server) -> None:
+    first, second = (httpx.get(f"{server.url}/openapi.json", timeout=20) for _ in range(2))
+
+    assert first.content == second.content
+
+
+def test_operations_are_these_and_no_others(document: Json) -> None:
+    found = {
+        operation["operationId"]: (method, path)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+    assert found == {name: (method, path) for name, (method, path, _, _) in OPERATIONS.items()} | {
+        name: ("get", path) for name, path in OPEN.items()
+    }
+
+
+def test_nothing_answers_422(document: Json) -> None:
+    assert [part for part in parts(document["paths"]) if "422" in part] == []
+    assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
+
+
+def test_every_reference_leads_somewhere(document: Json) -> None:
+    references = [part["$ref"] for part in parts(document) if isinstance(part.get("$ref"), str)]
+
+    assert references
+    for reference in references:
+        node: Any = document
+        for name in reference.removeprefix("#/").split("/"):
+            node = node[name.replace("~1", "/").replace("~0", "~")]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_task_operation_documents_its_refusals(document: Json, name: str) -> None:
+    responses = operation(document, name)["responses"]
+    _, _, success, refusals = OPERATIONS[name]
+
+    assert set(responses) - {"412", "422"} == {success, *refusals}
+    for status in refusals:
+        response = resolved(document, responses[status])
+        assert response["description"]
+        assert list(response["content"]) == [PROBLEM]
+        problem = resolved(document, response["content"][PROBLEM]["schema"])
+        assert {"type", "title", "status", "detail", "message", "code", "request_id"} <= set(problem["properties"])
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_task_operation_asks_for_a_bearer_token(document: Json, name: str) -> None:
+    (requirement,) = operation(document, name)["security"]
+    ((scheme, scopes),) = requirement.items()
+
+    assert scopes == []
+    assert document["components"]["securitySchemes"][scheme]["type"] == "http"
+    assert document["components"]["securitySchemes"][scheme]["scheme"] == "bearer"
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_operation_asks_for_no_token(document: Json, name: str) -> None:
+    assert "security" not in document
+    assert "security" not in document["paths"][OPEN[name]]["get"]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_task_operation_answers_tasks(document: Json, name: str) -> None:
+    response = operation(document, name)["responses"][OPERATIONS[name][2]]
+    schema = resolved(document, response["content"]["application/json"]["schema"])
+    task = resolved(document, schema["items"]) if name == "list_tasks" else schema
+
+    assert list(response["content"]) == ["application/json"]
+    assert list(task["properties"]) == KEYS
+    assert set(task["required"]) == set(KEYS)
+
+
+def test_example_of_a_task_is_a_task(document: Json, alice: User) -> None:
+    response = operation(document, "read_task")["responses"]["200"]
+    task = resolved(document, response["content"]["application/json"]["schema"])
+
+    assert task["examples"]
+    for example in task["examples"]:
+        assert list(example) == list(alice.create()) == KEYS
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_example_of_a_body_is_accepted(document: Json, alice: User, name: str) -> None:
+    method, path, success, _ = OPERATIONS[name]
+
+    assert examples(document, name)
+    for example in examples(document, name):
+        task = alice.create("Old", description="Old")
+        target = path.format(user_id=alice.id, id=task["id"])
+        response = alice.http.request(method, target, json=example)
+
+        assert response.status_code == int(success)
+        assert {**response.json(), **example} == response.json()
+
+
+@pytest.mark.parametrize("name", ["create_task", "update_task"])
+def test_body_is_required_where_the_service_requires_it(document: Json, alice: User, name: str) -> None:
+    method, path, _, _ = OPERATIONS[name]
+
+    assert operation(document, name)["requestBody"]["required"] is True
+    assert alice.http.request(method, path.format(user_id=alice.id, id=1)).status_code == 400
+
+
+def test_body_of_completion_is_optional(document: Json, alice: User) -> None:
+    path = OPERATIONS["complete_task"][1].format(user_id=alice.id, id=alice.create()["id"])
+
+    assert operation(document, "complete_task")["requestBody"].get("required", False) is False
+    assert alice.http.patch(path).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["update_task", "complete_task"])
+def test_no_default_is_promised_for_what_means_something_else_when_absent(document: Json, name: str) -> None:
+    media, schema = request_body(document, name)
+
+    assert "default" not in media["schema"]
+    assert [field for field, described in schema["properties"].items() if "default" in described] == []
+
+
+def test_limits_of_the_fields_are_documented(document: Json) -> None:
+    for name in ("create_task", "update_task"):
+        _, body = request_body(document, name)
+        title, description = body["properties"]["title"], body["properties"]["description"]
+
+        assert (title["type"], title["minLength"], title["maxLength"]) == ("string", 1, 255)
+        assert {"type": "null"} in description["anyOf"]
+        assert [option["maxLength"] for option in description["anyOf"] if option["type"] == "string"] == [1000]
+        assert list(body["properties"]) == ["title", "description", "completed"]
+    assert request_body(document, "create_task")[1]["required"] == ["title"]
+    assert "required" not in request_body(document, "update_task")[1]
+
+
+def test_parameters_of_the_list_are_documented(document: Json) -> None:
+    schemas = {item["name"]: item["schema"] for item in operation(document, "list_tasks")["parameters"]}
+
+    assert (schemas["status"]["enum"], schemas["status"]["default"]) == (["all", "pending", "completed"], "all")
+    assert {**schemas["limit"], "minimum": 1, "maximum": 1000, "default": 1000} == schemas["limit"]
+
+
+def test_location_of_a_new_task_is_documented(document: Json) -> None:
+    assert "Location" in operation(document, "create_task")["responses"]["201"]["headers"]

@@ -1,0 +1,131 @@
+"""Two worker processes behind one port answer as one service."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.wire import REQUESTS, counted
+from tests.harness import Server, User, serving, token
+
+pytestmark = pytest.mark.xdist_group("workers")
+
+
+@pytest.fixture(scope="module")
+def pair(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service of two workers."""
+    directory = tmp_path_factory.mktemp("pair")
+    with serving(directory, "--workers", "2", DATABASE_URL=worker_database) as running:
+        assert len(workers(running)) == 2
+        yield running
+
+
+def workers(server: Server) -> list[int]:
+    """The ids of the worker processes, once both are there."""
+    for _ in range(200):
+        path = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        started = {
+            int(line["event"].partition("[")[2].rstrip("]"))
+            for line in server.log()
+            if line["event"].startswith("Started server process")
+        }
+        found = [int(child) for child in path.read_text().split() if int(child) in started]
+        if len(found) == 2 and len(server.log(event="Application startup complete.")) == 2:
+            return found
+        time.sleep(0.05)
+    return []
+
+
+@contextmanager
+def only(server: Server, worker: int) -> Iterator[User]:
+    """While the other worker is held: a user on a new connection, whom this worker serves."""
+    others = [process for process in workers(server) if process != worker]
+    for process in others:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        with httpx.Client(base_url=server.url, timeout=20, headers=AUTHORIZED) as client:
+            yield User(NAME, client)
+    finally:
+        for process in others:
+            os.kill(process, signal.SIGCONT)
+
+
+NAME = f"pair{os.getpid()}"
+AUTHORIZED = {"Authorization": f"Bearer {token(NAME)}"}
+ROUTE = "/api/{user_id}/tasks"
+
+
+def test_metrics_count_what_all_workers_did(pair: Server) -> None:
+    one, other = workers(pair)
+    labels = {"method": "GET", "route": ROUTE, "status": "200"}
+    with only(pair, one) as user:
+        before = counted(user.http, REQUESTS, **labels)
+        for _ in range(3):
+            assert user.http.get(user.base).status_code == 200
+        assert counted(user.http, REQUESTS, **labels) == before + 3
+
+    with only(pair, other) as user:
+        for _ in range(4):
+            assert user.http.get(user.base).status_code == 200
+
+        assert counted(user.http, REQUESTS, **labels) == before + 7
+
+    with only(pair, one) as user:
+        assert counted(user.http, REQUESTS, **labels) == before + 7
+
+
+def test_metrics_count_what_happened_to_tasks_in_all_workers(pair: Server) -> None:
+    counts = []
+    for worker in workers(pair) * 2:
+        with only(pair, worker) as user:
+            user.create()
+            counts.append(counted(user.http, "todo_task_events_total", event="task.created"))
+
+    assert counts == [counts[0] + number for number in range(4)]
+
+
+def test_answers_are_byte_identical_whichever_worker_gives_them(pair: Server) -> None:
+    one, other = workers(pair)
+    with only(pair, one) as user:
+        task = user.create('"é" \u2028 😀', description="\n")
+        paths = (user.path(task), user.base, f"{user.base}?status=pending", "/openapi.json", "/docs")
+        first = [user.http.get(path).content for path in paths]
+
+    with only(pair, other) as user:
+        assert [user.http.get(path).content for path in paths] == first
+
+
+def test_writes_of_one_worker_are_read_by_the_other(pair: Server) -> None:
+    one, other = workers(pair)
+    with only(pair, one) as user:
+        task = user.create()
+    with only(pair, other) as user:
+        updated = user.http.put(user.path(task), json={"title": "New"}).json()
+    with only(pair, one) as user:
+        assert user.http.get(user.path(task)).json() == updated
+        assert updated["updated_at"] > task["updated_at"]
+
+
+def test_repeated_requests_over_many_connections_are_byte_identical(pair: Server) -> None:
+    with httpx.Client(base_url=pair.url, headers=AUTHORIZED) as client:
+        path = client.post(f"/api/{NAME}/tasks", json={"title": "x"}).headers["location"]
+        answers = {client.get(path, headers={"Connection": "close"}).content for _ in range(40)}
+
+    assert len(answers) == 1
+
+
+def test_sigterm_ends_all_processes_with_status_0(tmp_path: Path, worker_database: str) -> None:
+    with serving(tmp_path / "service", "--workers", "2", DATABASE_URL=worker_database) as server:
+        processes = workers(server)
+        user = server.user()
+        user.create()
+
+        assert len(processes) == 2
+        assert server.stop() == 0
+    assert [process for process in processes if Path(f"/proc/{process}").exists()] == []
+    assert "Traceback" not in server.log_path.read_text() + server.log_path.with_name("errors").read_text()

@@ -1,0 +1,135 @@
+"""What the OpenAPI document promises holds for generated requests, and texts come back as they went in."""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.harness import Server, User
+
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+OPEN = ["health", "ready", "metrics"]
+COLLECTION = ["list_tasks", "create_task"]
+ONE_TASK = ["read_task", "update_task", "delete_task", "complete_task"]
+REFUSED = {400, 404, 413, 415}
+
+Case = schemathesis.Case[Any]
+Operations = dict[str, schemathesis.APIOperation[Any, Any, Any, Any]]
+
+bounded = settings(
+    max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.fixture(scope="module")
+def operations(server: Server) -> Operations:
+    """The operations of the running service's document, by their ids."""
+    config = schemathesis.Config()
+    config.projects.default.generation.update(with_security_parameters=False)  # tokens are ours to send
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=config)
+    results = list(schema.get_all_operations())
+    found = [result.ok() for result in results if isinstance(result, Ok)]
+    assert len(found) == len(results)
+    return {operation.definition.raw["operationId"]: operation for operation in found}
+
+
+def call(case: Case, user: User) -> schemathesis.Response:
+    """Send a generated request as this user, and hold the answer against the document."""
+    return case.call_and_validate(headers={"Authorization": user.http.headers["Authorization"]}, checks=CHECKS)
+
+
+def test_document_holds_all_nine_operations(operations: Operations) -> None:
+    assert sorted(operations) == sorted([*OPEN, *COLLECTION, *ONE_TASK])
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_operation_keeps_its_promises(operations: Operations, alice: User, name: str) -> None:
+    response = call(operations[name].Case(), alice)
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("name", [*COLLECTION, *ONE_TASK])
+def test_valid_request_keeps_the_promises(operations: Operations, alice: User, name: str) -> None:
+    statuses = set()
+
+    @bounded
+    @given(data=st.data())
+    def check(data: st.DataObject) -> None:
+        path: dict[str, Any] = {"user_id": alice.id}
+        if name in ONE_TASK and data.draw(st.booleans()):
+            path["id"] = alice.create()["id"]
+        statuses.add(call(data.draw(operations[name].as_strategy(path_parameters=path)), alice).status_code)
+
+    check()
+    assert {200, 201} & statuses
+    assert statuses <= {200, 201} | REFUSED
+
+
+@pytest.mark.parametrize("name", [*COLLECTION, *ONE_TASK])
+def test_invalid_request_is_refused(operations: Operations, alice: User, name: str) -> None:
+    statuses = set()
+    task = alice.create()
+    path = {"user_id": alice.id, **({"id": task["id"]} if name in {"update_task", "complete_task"} else {})}
+    mode = schemathesis.GenerationMode.NEGATIVE
+
+    @bounded
+    @given(case=operations[name].as_strategy(generation_mode=mode, path_parameters=path))
+    def check(case: Case) -> None:
+        headers = {"Authorization": alice.http.headers["Authorization"]}
+        response = case.call_and_validate(headers=headers, checks=[*CHECKS, negative_data_rejection])
+        statuses.add(response.status_code)
+
+    check()
+    assert REFUSED & statuses
+
+
+def without_nul(length: int) -> st.SearchStrategy[str]:
+    """Any text that PostgreSQL can hold."""
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=length)
+
+
+padding = st.text(st.sampled_from(WHITE_SPACE), max_size=5)
+
+
+@settings(max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    title=without_nul(255).filter(lambda text: text.strip(WHITE_SPACE)),
+    before=padding,
+    after=padding,
+    description=st.none() | without_nul(1000),
+)
+def test_texts_come_back_as_they_went_in(
+    alice: User, title: str, before: str, after: str, description: str | None
+) -> None:
+    task = alice.create(before + title + after, description=description)
+
+    assert (task["title"], task["description"]) == (title.strip(WHITE_SPACE), description)
+    assert alice.http.get(alice.path(task)).json() == task
+    updated = alice.http.put(alice.path(task), json={"title": task["title"], "description": description}).json()
+    assert (updated["title"], updated["description"]) == (task["title"], description)
+
+
+@settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(title=st.text(st.sampled_from(WHITE_SPACE), max_size=300))
+def test_title_of_nothing_but_white_space_is_refused(alice: User, title: str) -> None:
+    response = alice.http.post(alice.base, json={"title": title})
+
+    assert (response.status_code, response.json()["detail"]) == (400, "title: must not be blank")
