@@ -1,0 +1,346 @@
+"""The database stops, starts, is not migrated or not protected; and the service stops under load."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.harness import Server, User, database_url, serving
+from tests.proxies import Proxy, proxying, url_through
+from todo_api import migrations
+
+PATIENCE_SECONDS = 5.0
+LOCAL_POSTGRES = """
+import sys
+from pathlib import Path
+from todo_api import local_postgres
+local = local_postgres.start(Path(sys.argv[1]))
+print(local.url, flush=True)
+sys.stdin.read()
+local.stop()
+"""
+
+pytestmark = pytest.mark.xdist_group("gone")
+
+
+class OwnPostgres:
+    """A PostgreSQL that a test may stop and start."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        """Start it; it listens when this returns."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LOCAL_POSTGRES, self._directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+
+    def stop(self) -> None:
+        """Stop it, as an administrator does."""
+        if self._process is not None:
+            self._process.communicate(timeout=30)
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[OwnPostgres]:
+    with tempfile.TemporaryDirectory(prefix="todo-gone-") as name:
+        own = OwnPostgres(Path(name))
+        own.start()
+        try:
+            migrations.upgrade(own.url)
+            yield own
+        finally:
+            own.stop()
+
+
+@pytest.fixture(scope="module")
+def lonely(own_postgres: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service whose database a test may stop and start."""
+    with serving(tmp_path_factory.mktemp("lonely"), DATABASE_URL=own_postgres.url) as server:
+        yield server
+
+
+def assert_unavailable(response: httpx.Response) -> dict[str, Any]:
+    """The response is the problem of a database out of reach; its body."""
+    assert response.status_code == 503, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert int(response.headers["retry-after"]) >= 1
+    body: dict[str, Any] = response.json()
+    assert body["code"] == "unavailable"
+    return body
+
+
+def timed(client: httpx.Client, method: str, path: str, **options: Any) -> tuple[httpx.Response, float]:
+    """A response and the seconds it took."""
+    started = time.monotonic()
+    response = client.request(method, path, **options)
+    return response, time.monotonic() - started
+
+
+class TestStopped:
+    @pytest.fixture
+    def stopped(self, own_postgres: OwnPostgres, lonely: Server) -> Iterator[User]:
+        """A user of the service whose database has just stopped."""
+        user = lonely.user()
+        user.create()
+        own_postgres.stop()
+        yield user
+        if not own_postgres._process:
+            own_postgres.start()
+
+    def test_requests_answer_503_with_retry_after_in_time(self, stopped: User) -> None:
+        for method, path, body in (
+            ("GET", stopped.base, None),
+            ("POST", stopped.base, {"title": "Buy milk"}),
+            ("PATCH", f"{stopped.base}/1/complete", None),
+            ("DELETE", f"{stopped.base}/1", None),
+        ):
+            response, seconds = timed(stopped.http, method, path, json=body)
+
+            assert_unavailable(response)
+            assert seconds < 5
+
+    def test_process_is_alive_and_not_ready(self, stopped: User) -> None:
+        assert stopped.http.get("/health").status_code == 200
+        assert_unavailable(stopped.http.get("/ready"))
+
+    def test_refusals_come_before_the_database(self, stopped: User) -> None:
+        assert stopped.http.get("/api/another/tasks").status_code == 403
+        assert stopped.http.get(stopped.base, headers={"Authorization": ""}).status_code == 401
+        assert stopped.http.post(stopped.base, json={}).status_code == 400
+
+    def test_answer_and_log_show_neither_address_nor_sql(self, stopped: User, lonely: Server) -> None:
+        response = stopped.http.get(stopped.base)
+
+        assert "PGSQL" not in response.text
+        assert "SELECT" not in response.text + lonely.log_path.read_text()
+
+    def test_next_request_after_it_is_back_succeeds(self, stopped: User, own_postgres: OwnPostgres) -> None:
+        for _ in range(5):
+            assert_unavailable(stopped.http.get(stopped.base))
+        own_postgres.start()
+        response, seconds = timed(stopped.http, "POST", stopped.base, json={"title": "Back"})
+
+        assert response.status_code == 201
+        assert seconds < 1
+        assert stopped.http.get("/ready").status_code == 200
+
+    def test_restart_between_two_requests_goes_unnoticed(self, lonely: Server, own_postgres: OwnPostgres) -> None:
+        user = lonely.user()
+        task = user.create()
+        own_postgres.stop()
+        own_postgres.start()
+
+        assert user.http.post(user.base, json={"title": "After"}).status_code == 201
+        assert user.http.get(user.path(task)).json() == task
+
+    def test_no_acknowledged_write_is_lost_while_it_restarts(self, lonely: Server, own_postgres: OwnPostgres) -> None:
+        user = lonely.user()
+        acknowledged: list[str] = []
+        refused: list[int] = []
+        end = threading.Event()
+
+        def write(worker: int) -> None:
+            with httpx.Client(base_url=lonely.url, headers=user.http.headers, timeout=20) as client:
+                for number in range(1_000_000):
+                    if end.is_set():
+                        return
+                    title = f"{worker}.{number}"
+                    status = client.post(user.base, json={"title": title}).status_code
+                    if status == 201:
+                        acknowledged.append(title)
+                    else:
+                        refused.append(status)
+                        time.sleep(0.01)
+
+        with ThreadPoolExecutor(4) as pool:
+            workers = [pool.submit(write, worker) for worker in range(4)]
+            _wait_for(lambda: len(acknowledged) > 50)
+            own_postgres.stop()
+            _wait_for(lambda: len(refused) > 4)
+            own_postgres.start()
+            before = len(acknowledged)
+            _wait_for(lambda: len(acknowledged) > before + 50)
+            end.set()
+            for worker in workers:
+                worker.result()
+        with psycopg.connect(own_postgres.url) as connection:
+            rows = connection.execute("SELECT title FROM tasks WHERE user_id = %s", [user.id]).fetchall()
+        written = [row[0] for row in rows]
+
+        assert set(refused) == {503}
+        assert len(written) == len(set(written))
+        assert set(acknowledged) <= set(written)
+
+
+class TestNotMigrated:
+    def test_answer_names_the_command_and_the_command_repairs_it(self, postgres: str, tmp_path: Path) -> None:
+        name = f"empty_{tmp_path.name.replace('-', '_')[-20:]}_{time.time_ns()}"
+        url = database_url(postgres, name)
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        try:
+            with serving(tmp_path, DATABASE_URL=url) as server:
+                user = server.user()
+                with ThreadPoolExecutor(20) as pool:
+                    answers = list(pool.map(lambda _: user.http.get(user.base), range(40)))
+                for response in [*answers, user.http.post(user.base, json={"title": "x"}), user.http.get("/ready")]:
+                    assert "`todo-api migrate`" in assert_unavailable(response)["detail"]
+                migrations.upgrade(url)
+
+                assert user.http.get("/ready").status_code == 200
+                assert user.create()["title"] == "Buy milk"
+        finally:
+            with psycopg.connect(postgres, autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class TestNotProtected:
+    @pytest.mark.parametrize(
+        ("damage", "repair"),
+        [
+            ("ALTER TABLE tasks DISABLE ROW LEVEL SECURITY", "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY"),
+            ("ALTER TABLE users DISABLE ROW LEVEL SECURITY", "ALTER TABLE users ENABLE ROW LEVEL SECURITY"),
+            ("CREATE POLICY hole ON tasks USING (true)", "DROP POLICY hole ON tasks"),
+            ("CREATE POLICY hole ON users FOR SELECT USING (true)", "DROP POLICY hole ON users"),
+            ("ALTER TABLE tasks NO FORCE ROW LEVEL SECURITY; ALTER TABLE tasks OWNER TO todo_api",
+             "ALTER TABLE tasks OWNER TO postgres; ALTER TABLE tasks FORCE ROW LEVEL SECURITY; GRANT ALL ON tasks TO todo_api"),
+            ("ALTER ROLE todo_api BYPASSRLS", "ALTER ROLE todo_api NOBYPASSRLS"),
+            ("UPDATE todo_api_version SET version_num = '0000'", "UPDATE todo_api_version SET version_num = '0001'"),
+        ],
+        ids=["tasks disabled", "users disabled", "tasks open", "users open", "role owns", "role bypasses", "version"],
+    )  # fmt: skip
+    def test_damaged_protection_is_not_ready(
+        self, lonely: Server, own_postgres: OwnPostgres, damage: str, repair: str
+    ) -> None:
+        lonely.user().create()  # a hole would show it
+        client = lonely.client()
+        assert client.get("/ready").status_code == 200
+        with psycopg.connect(own_postgres.url, autocommit=True) as connection:
+            connection.execute(damage)
+            try:
+                assert client.get("/ready").status_code == 503
+            finally:
+                connection.execute(repair)
+
+        assert client.get("/ready").status_code == 200
+
+
+class TestStopUnderLoad:
+    CLIENTS = 20
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_requests_in_flight_are_answered_and_the_status_is_0(
+        self, worker_database: str, tmp_path: Path, method: str
+    ) -> None:
+        with (
+            proxying(worker_database) as proxy,
+            serving(
+                tmp_path, DATABASE_URL=url_through(proxy.port, worker_database), DATABASE_CONNECTIONS="1"
+            ) as server,
+        ):
+            user = server.user()
+            body = {"title": "Buy milk"} if method == "POST" else None
+            one = self._bytes_of_one(proxy, user, method, body)
+            proxy.delay_seconds = 0.5
+            before = proxy.asked_bytes
+            with ThreadPoolExecutor(self.CLIENTS) as pool:
+                answers = [
+                    pool.submit(
+                        httpx.request,
+                        method,
+                        f"{server.url}{user.base}",
+                        headers=user.http.headers,
+                        json=body,
+                        timeout=20,
+                    )
+                    for _ in range(self.CLIENTS)
+                ]
+                _wait_for(lambda: proxy.asked_bytes - before >= self.CLIENTS * one)
+                status = server.stop(signal.SIGTERM)
+                statuses = [answer.result().status_code for answer in answers]
+
+            assert statuses == [201 if method == "POST" else 200] * self.CLIENTS
+            assert status == 0
+
+    def test_new_connections_are_refused_meanwhile(self, worker_database: str, tmp_path: Path) -> None:
+        with (
+            proxying(worker_database) as proxy,
+            serving(tmp_path, DATABASE_URL=url_through(proxy.port, worker_database)) as server,
+        ):
+            user = server.user()
+            user.create()
+            proxy.delay_seconds = 1.0
+            before = proxy.asked_bytes
+            with ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(httpx.get, f"{server.url}{user.base}", headers=user.http.headers, timeout=20)
+                _wait_for(lambda: proxy.asked_bytes > before)
+                server.process.send_signal(signal.SIGTERM)
+                _wait_for(lambda: not _accepts(server))
+
+                assert not answer.done()
+                assert answer.result().status_code == 200
+            assert server.process.wait(30) == 0
+
+    def test_grace_period_ends_what_does_not_finish(self, worker_database: str, tmp_path: Path) -> None:
+        with (
+            proxying(worker_database) as proxy,
+            serving(
+                tmp_path, DATABASE_URL=url_through(proxy.port, worker_database), SHUTDOWN_GRACE_SECONDS="1"
+            ) as server,
+        ):
+            user = server.user()
+            user.create()
+            proxy.silence()
+            before = proxy.asked_bytes
+            with ThreadPoolExecutor(1) as pool:
+                answer = pool.submit(httpx.get, f"{server.url}{user.base}", headers=user.http.headers, timeout=20)
+                _wait_for(lambda: proxy.asked_bytes > before)
+                started = time.monotonic()
+                status = server.stop(signal.SIGTERM)
+                seconds = time.monotonic() - started
+                with contextlib.suppress(httpx.TransportError):
+                    assert answer.result().status_code == 503
+
+            assert status == 0
+            assert seconds < 3
+
+    def _bytes_of_one(self, proxy: Proxy, user: User, method: str, body: Any) -> int:
+        """How many bytes one more request sends to PostgreSQL."""
+        for _ in range(2):
+            before = proxy.asked_bytes
+            user.http.request(method, user.base, json=body)
+        return proxy.asked_bytes - before
+
+
+def _accepts(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/health", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _wait_for(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)

@@ -1,0 +1,298 @@
+"""Zero configuration: the service as a newcomer runs it, in a directory of its own."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.harness import COMMAND, Server, User, environment, free_port, serving, token, wait_until_alive
+
+UNSET = {"BETTER_AUTH_SECRET": ""}
+CURL = re.compile(r"^\s*(curl .*)$", re.MULTILINE)
+START_SECONDS = 30
+
+pytestmark = pytest.mark.xdist_group("run")
+
+
+@pytest.fixture
+def empty() -> Iterator[Path]:
+    """An empty directory, reachable for the user that PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="todo-empty-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """A directory in which the service ran once."""
+    with tempfile.TemporaryDirectory(prefix="todo-home-") as name:
+        with serving(Path(name), **UNSET):
+            pass
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def two_workers(home: Path) -> Iterator[Server]:
+    """The service with two workers in that directory."""
+    with serving(home, "--workers", "2", LOG_LEVEL="DEBUG", **UNSET) as server:
+        yield server
+
+
+def command(directory: Path, *arguments: str) -> str:
+    """What ``todo-api`` prints when run in this directory."""
+    done = subprocess.run(
+        [COMMAND, *arguments],
+        cwd=directory,
+        env=environment(**UNSET),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def user(directory: Path, server: Server, name: str = "demo-user") -> User:
+    """A user with a token under the directory's own secret."""
+    signed = token(name, secret=(directory / ".data/secret").read_text())
+    return User(name, server.client(headers={"Authorization": f"Bearer {signed}"}))
+
+
+@contextmanager
+def running(directory: Path, *arguments: str | Path) -> Iterator[Server]:
+    """The service, started by another command than ``todo-api serve``."""
+    port = free_port()
+    log_path = directory / "log"
+    with log_path.open("wb") as log, (directory / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [*arguments, "--port", str(port)], cwd=directory, env=environment(**UNSET), stdout=log, stderr=errors
+        )
+    server = Server(f"http://127.0.0.1:{port}", process, log_path)
+    try:
+        wait_until_alive(server)
+        yield server
+    finally:
+        server.stop()
+
+
+def postmaster(directory: Path) -> int:
+    """The process id of the directory's PostgreSQL."""
+    return int((directory / ".data/postgres/postmaster.pid").read_text().split()[0])
+
+
+def runs(pid: int) -> bool:
+    """Whether a process exists and is more than a zombie."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def wait_until_reaped(pid: int) -> None:
+    """Wait until the process table has forgotten a process that was killed."""
+    until = time.monotonic() + START_SECONDS
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def assert_nothing_left(directory: Path, pid: int) -> None:
+    """The directory's PostgreSQL has ended and tidied up."""
+    assert not runs(pid)
+    assert not (directory / ".data/postgres/postmaster.pid").exists()
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children."""
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def wait_until_alive_at_last(server: Server) -> None:
+    """Wait for /health of a server whose errors are in its log."""
+    until = time.monotonic() + START_SECONDS
+    while True:
+        assert server.process.poll() is None, server.log_path.read_text()
+        assert time.monotonic() < until
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{server.url}/health", timeout=5).status_code == 200:
+                return
+        time.sleep(0.05)
+
+
+class TestFromNothing:
+    def test_curl_line_of_the_banner_answers_an_empty_list(self, empty: Path) -> None:
+        with serving(empty, **UNSET):
+            line = CURL.search((empty / "errors").read_text())
+            assert line is not None
+            script = f"{line[1]} --silent --write-out ' %{{http_code}}'"
+            answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20, check=False)
+
+            assert answer.stdout == "[] 200"
+            assert (empty / ".data/secret").stat().st_mode & 0o777 == 0o600
+            assert "Bearer" not in (empty / "log").read_text()
+
+    def test_two_that_start_at_once_share_one_secret_and_one_database(self, empty: Path) -> None:
+        (empty / "a").mkdir()
+        (empty / "b").mkdir()
+        shared = {**UNSET, "DATA_DIR": str(empty / ".data")}
+        others = environment(**shared)
+        port = free_port()
+        with (empty / "b/log").open("wb") as log:
+            process = subprocess.Popen(
+                [COMMAND, "serve", "--port", str(port)], cwd=empty / "b", env=others, stdout=log, stderr=log
+            )
+        second = Server(f"http://127.0.0.1:{port}", process, empty / "b/log")
+        try:
+            with serving(empty / "a", **shared) as first:
+                wait_until_alive_at_last(second)
+                owner = user(empty, first)
+                task = owner.create()
+                answer = httpx.get(f"{second.url}{owner.path(task)}", headers=owner.http.headers)
+
+                assert answer.json() == task
+                second.stop()
+        finally:
+            second.stop()
+
+
+class TestStop:
+    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+    def test_signal_ends_the_service_with_status_0_and_its_postgres_and_keeps_the_data(
+        self, home: Path, sent: signal.Signals
+    ) -> None:
+        with serving(home, **UNSET) as server:
+            pid = postmaster(home)
+            owner = user(home, server, f"survivor-{sent.name}")
+            task = owner.create()
+            assert runs(pid)
+
+            assert server.stop(sent) == 0
+            assert_nothing_left(home, pid)
+        with serving(home, **UNSET) as server:
+            answer = httpx.get(f"{server.url}{owner.path(task)}", headers=owner.http.headers)
+
+            assert answer.json() == task
+
+    def test_start_after_a_kill_keeps_what_was_acknowledged(self, home: Path) -> None:
+        with serving(home, **UNSET) as server:
+            owner = user(home, server, "killed")
+            task = owner.create()
+            server.stop(signal.SIGKILL)
+        orphan = postmaster(home)
+        with serving(home, **UNSET) as server:
+            answer = httpx.get(f"{server.url}{owner.path(task)}", headers=owner.http.headers)
+
+            assert answer.json() == task
+            assert server.stop() == 0
+        assert_nothing_left(home, orphan)
+
+    def test_start_after_everything_was_killed_keeps_what_was_acknowledged(self, home: Path) -> None:
+        with serving(home, **UNSET) as server:
+            owner = user(home, server, "crashed")
+            task = owner.create()
+            pid = postmaster(home)
+            os.kill(pid, signal.SIGKILL)
+            server.stop(signal.SIGKILL)
+        wait_until_reaped(pid)
+        with serving(home, **UNSET) as server:
+            answer = httpx.get(f"{server.url}{owner.path(task)}", headers=owner.http.headers)
+
+            assert answer.json() == task
+
+    def test_port_in_use_ends_the_start_with_a_failure_and_its_postgres(self, home: Path) -> None:
+        with serving(home, **UNSET) as server:
+            port = server.url.rpartition(":")[2]
+            done = subprocess.run(
+                [COMMAND, "serve", "--port", port],
+                cwd=home,
+                env=environment(**UNSET),
+                capture_output=True,
+                timeout=30,
+                check=False,
+            )
+
+            assert done.returncode not in {0, None}
+            assert user(home, server).http.get("/ready").status_code == 200
+
+
+class TestWaysToRun:
+    def test_module_serves_like_the_command(self, home: Path) -> None:
+        with running(home, sys.executable, "-m", "todo_api", "serve") as server:
+            owner = user(home, server)
+
+            assert owner.http.get(owner.base).status_code == 200
+            assert server.stop() == 0
+
+    def test_uvicorn_serves_the_application(self, home: Path) -> None:
+        with running(home, COMMAND.with_name("uvicorn"), "todo_api.main:app") as server:
+            pid = postmaster(home)
+            owner = user(home, server)
+
+            assert owner.http.get(owner.base).status_code == 200
+            server.stop()
+        assert_nothing_left(home, pid)
+
+
+class TestTwoWorkers:
+    """One service with two workers on the embedded database, and what else runs in its directory."""
+
+    def test_both_share_the_embedded_database(self, home: Path, two_workers: Server) -> None:
+        owner = user(home, two_workers, "workers")
+        task = owner.create()
+        answers = [
+            httpx.get(f"{two_workers.url}{owner.path(task)}", headers=owner.http.headers).json() for _ in range(20)
+        ]
+
+        assert answers == [task] * 20
+        assert len(children(two_workers.process.pid)) >= 2
+
+    def test_token_of_the_command_is_the_users(self, home: Path, two_workers: Server) -> None:
+        signed = command(home, "token", "alice").strip()
+        alice = User("alice", two_workers.client(headers={"Authorization": f"Bearer {signed}"}))
+
+        assert alice.create()["user_id"] == "alice"
+        assert alice.http.get("/api/bob/tasks").status_code == 403
+
+    def test_migrate_leaves_the_running_service_its_database(self, home: Path, two_workers: Server) -> None:
+        pid = postmaster(home)
+
+        assert "revision" in command(home, "migrate")
+        assert postmaster(home) == pid
+        assert runs(pid)
+        assert two_workers.client().get("/ready").status_code == 200
+
+    def test_process_list_shows_no_secret(self, home: Path, two_workers: Server) -> None:
+        secret = (home / ".data/secret").read_text()
+        listed = subprocess.run(["ps", "axww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+
+        assert str(two_workers.process.pid) in listed
+        assert secret not in listed
+
+    def test_log_and_banner_show_no_secret(self, home: Path, two_workers: Server) -> None:
+        user(home, two_workers).create()
+        secret = (home / ".data/secret").read_text()
+
+        assert two_workers.log(event="task.created")
+        assert secret not in (home / "log").read_text() + (home / "errors").read_text()
+
+    def test_signal_ends_both_and_their_postgres(self, home: Path, two_workers: Server) -> None:
+        pid, workers = postmaster(home), children(two_workers.process.pid)
+
+        assert two_workers.stop() == 0
+        assert_nothing_left(home, pid)
+        assert not any(runs(worker) for worker in workers)
+
+
+def test_migrate_alone_stops_what_it_started(home: Path) -> None:
+    assert "revision" in command(home, "migrate")
+    assert not (home / ".data/postgres/postmaster.pid").exists()
