@@ -5,8 +5,8 @@ slashes. ``Cors`` speaks to browsers. ``FaultBoundary`` stands innermost and ans
 behind it. All are plain ASGI: they never raise a refusal, they send one.
 """
 
+import random
 import re
-import secrets
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Mapping
@@ -100,7 +100,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _USABLE_ID.fullmatch(value):
             return str(value, "ascii")
-    return secrets.token_hex(8)
+    return f"{random.getrandbits(64):016x}"  # to be found again, not to be guessed at
 
 
 def _plain(scope: Scope) -> Scope:
@@ -117,7 +117,20 @@ def _plain(scope: Scope) -> Scope:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS, refusing a preflight in the form in which everything here is refused."""
+    """Starlette's CORS, passed by requests that name no origin, and refusing as everything here refuses."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or any([name == b"origin" for name, _ in scope["headers"]]):  # noqa: C419 - faster
+            await super().__call__(scope, receive, send)
+            return
+
+        async def send_varying(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"vary", b"Origin")]
+            await send(message)
+
+        await self.app(scope, receive, send_varying)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """The answer to a preflight request."""

@@ -5,6 +5,7 @@ the one that holds the directory's lock starts it (or adopts what a killed run l
 stops it. The server listens on a Unix socket only.
 """
 
+import atexit
 import fcntl
 import importlib
 import os
@@ -39,7 +40,9 @@ class LocalPostgres:
         try:
             if self.owned:
                 self._server.stop()
-                self._server._instances.clear()  # noqa: SLF001 - or the wheel hands out the stopped one again
+                # Or the wheel hands out the stopped server again, and stops it once more at exit.
+                self._server._instances.pop(self._server.pgdata, None)  # noqa: SLF001
+                atexit.unregister(self._server._cleanup)  # noqa: SLF001
         finally:
             os.close(self._lock)
 

@@ -1,7 +1,7 @@
 """The tables ``users`` and ``tasks``, and the shapes of bodies that come in and go out.
 
 A table model never validates and never meets a client; a body model is strict and never meets the
-database. ``TASK_JSON`` in ``queries`` writes exactly what ``TaskRead`` describes.
+database.
 """
 
 from datetime import datetime

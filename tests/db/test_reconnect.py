@@ -67,7 +67,7 @@ class TestBackendsEnded:
                 await warm(database, 1)
                 witness.terminate()
 
-                assert await echo(database, "unnoticed") == b"unnoticed"
+                assert await echo(database, "unnoticed") == "unnoticed"
 
         play(scene())
 
@@ -93,7 +93,7 @@ class TestBackendsEnded:
                 await until(lambda: witness.running("pg_sleep") == 1)
                 assert witness.terminate() == 1
 
-                assert await asyncio.gather(*reads) == [str(number).encode() for number in range(20)]
+                assert await asyncio.gather(*reads) == [str(number) for number in range(20)]
 
         play(scene())
 
@@ -105,7 +105,7 @@ class TestBackendsEnded:
                 await until(lambda: witness.running("pg_sleep") == 4)
                 assert witness.terminate() == 4
 
-                assert await asyncio.gather(*reads) == [str(number).encode() for number in range(20)]
+                assert await asyncio.gather(*reads) == [str(number) for number in range(20)]
 
         play(scene())
 
@@ -123,7 +123,7 @@ class TestBackendsEnded:
                     witness.rows("SELECT pg_terminate_backend(%s, 1000)", pid)
                     await asyncio.sleep(0.02)
 
-                assert await asyncio.gather(*reads) == [b"0", b"1", b"2", b"3"]
+                assert await asyncio.gather(*reads) == ["0", "1", "2", "3"]
 
         play(scene())
 
@@ -198,7 +198,7 @@ class TestCut:
                 proxy.cut_after(answer_bytes)
                 answers = await asyncio.gather(*(echo(database, str(number)) for number in range(100)))
 
-                assert answers == [str(number).encode() for number in range(100)]
+                assert answers == [str(number) for number in range(100)]
                 assert proxy.accepted > 4
 
         play(scene())
@@ -220,7 +220,7 @@ class TestUnreachable:
                 with proxying(worker_database, port=port):
                     started = time.monotonic()
 
-                    assert await echo(database, "somebody listens") == b"somebody listens"
+                    assert await echo(database, "somebody listens") == "somebody listens"
                     assert time.monotonic() - started < 1
 
         play(scene())
@@ -260,7 +260,7 @@ class TestUnreachable:
                 proxy.lose()
                 proxy.resume()
 
-                assert await echo(database, "there again") == b"there again"
+                assert await echo(database, "there again") == "there again"
 
         play(scene())
 
@@ -274,7 +274,7 @@ class TestUnreachable:
                 await asyncio.sleep(3)
                 proxy.resume()
 
-                assert await request == b"awake"
+                assert await request == "awake"
                 assert 3 <= time.monotonic() - started < 3.5
 
         play(scene())
@@ -288,7 +288,7 @@ class TestUnreachable:
                     await echo(database, "asleep")
                 proxy.resume()
 
-                assert await echo(database, "awake") == b"awake"
+                assert await echo(database, "awake") == "awake"
 
         play(scene())
 
@@ -350,7 +350,7 @@ class TestSilence:
                 await until(lambda: len(database._pipelines) > 1)
                 answers = [await echo(database, str(number)) for number in range(10)]
 
-                assert answers == [str(number).encode() for number in range(10)]
+                assert answers == [str(number) for number in range(10)]
                 for failure in await asyncio.gather(*stuck, return_exceptions=True):
                     assert isinstance(failure, Unavailable)
 

@@ -42,6 +42,8 @@ class Limits:
 class Database:
     """Runs compiled statements, each in a transaction of its own, as the user it is for.
 
+    To be made inside the event loop that it will run in.
+
     Args:
         url: what libpq understands; libpq opens the connection, TLS and channel binding included.
         pooled: a transaction pooler is in between, so nothing is prepared on the server.
@@ -54,6 +56,7 @@ class Database:
         self._limits = limits
         self._timeout = str(limits.statement_timeout_milliseconds).encode()
         self._pipelines: list[Pipeline] = []
+        self._loop = asyncio.get_running_loop()
         self._attempts: list[asyncio.Task[Pipeline]] = []
         self._newest_attempt_at = 0.0
         self._backoff_seconds = 0.0
@@ -61,7 +64,7 @@ class Database:
         self._closed = False
 
     async def run(self, statement: Statement, owner: str, **values: Value) -> list[Row]:
-        """Run one statement in one transaction and one round trip; its rows, as PostgreSQL wrote them.
+        """Run one statement in one transaction and one round trip; its rows, as Python values.
 
         ``owner`` is who the transaction is for: row-level security shows it that user's rows alone,
         and the statement's bind of that name gets it. A read whose connection is lost is sent again
@@ -95,7 +98,7 @@ class Database:
     async def _run(
         self, statement: Statement, parameters: Sequence[bytes | None], guard: Sequence[bytes | None]
     ) -> list[Row]:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         deadline = loop.time() + self._limits.wait_seconds
         # When the server goes, all connections go: each try meets at most one that has not noticed yet.
         tries = self._limits.connections + 1
@@ -130,12 +133,11 @@ class Database:
 
     async def _opened(self, deadline: float) -> Pipeline:
         """Wait for a connection that is being opened, together with whoever else waits for it."""
-        loop = asyncio.get_running_loop()
         # An attempt that has kept a request waiting in vain may be stuck, while a new one gets through.
-        if not self._attempts or loop.time() - self._newest_attempt_at >= self._limits.wait_seconds:
+        if not self._attempts or self._loop.time() - self._newest_attempt_at >= self._limits.wait_seconds:
             self._open_one()
         done, _ = await asyncio.wait(
-            self._attempts, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED
+            self._attempts, timeout=deadline - self._loop.time(), return_when=asyncio.FIRST_COMPLETED
         )
         for attempt in done:
             if attempt.cancelled():
@@ -146,7 +148,7 @@ class Database:
     def _open_one(self) -> None:
         if self._closed:
             raise Unavailable("shutting down")
-        self._newest_attempt_at = asyncio.get_running_loop().time()
+        self._newest_attempt_at = self._loop.time()
         attempt = asyncio.create_task(self._connect())
         self._attempts.append(attempt)
         attempt.add_done_callback(self._after_attempt)

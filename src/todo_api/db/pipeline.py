@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from psycopg import AsyncConnection, OperationalError, pq
+from psycopg.adapt import Transformer
 
 from todo_api.db.errors import DatabaseError, Unavailable, from_sqlstate
 from todo_api.db.statements import GUARD, Row, Statement
@@ -94,6 +95,7 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self.pending: deque[Transaction] = deque()
         self._prepared: dict[bytes, bool] = {}  # by name: whether the server has confirmed it
+        self._transformer = Transformer()  # of no connection: times come in UTC, whatever the server's zone
         self._sweeper: asyncio.TimerHandle | None = None
         self._writing = False
         self._open = True
@@ -153,9 +155,9 @@ class Pipeline:
             confirmed = True  # or this very transaction fails, and no other
         transaction.sent.append(None)
         if confirmed and self._prepare:
-            self._pq.send_query_prepared(name, parameters)
+            self._pq.send_query_prepared(name, parameters, None, pq.Format.BINARY)
         else:
-            self._pq.send_query_params(statement.sql, parameters)
+            self._pq.send_query_params(statement.sql, parameters, None, None, pq.Format.BINARY)
 
     def _write(self) -> None:
         """Hand to the socket what it takes; come back when it takes more."""
@@ -213,7 +215,9 @@ class Pipeline:
             return
         if not transaction.error:
             assert transaction.result is not None  # every statement of ours answers rows
-            transaction.future.set_result(_rows(transaction.result))
+            self._transformer.set_pgresult(transaction.result)
+            rows = self._transformer.load_rows(0, transaction.result.ntuples, tuple)
+            transaction.future.set_result(rows)
         elif missing:
             transaction.future.set_exception(NotSent(f"SQLSTATE {transaction.error}"))
         else:
@@ -247,9 +251,3 @@ class Pipeline:
             with suppress(OSError):  # libpq may have closed the socket already
                 forget(self._socket)
         self._pq.finish()
-
-
-def _rows(result: "pq.abc.PGresult") -> list[Row]:
-    get = result.get_value
-    columns = range(result.nfields)
-    return [tuple([get(row, column) for column in columns]) for row in range(result.ntuples)]

@@ -8,7 +8,7 @@ from sqlalchemy import SelectBase
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 Value = str | int | bool | None
-Row = tuple[bytes | None, ...]
+Row = tuple[Any, ...]
 
 # asyncpg's dialect renders what the wire protocol wants: $1, $2, … each with its type.
 _DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
