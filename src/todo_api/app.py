@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -71,7 +72,6 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers=HANDLERS,
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    app.state.schema_head = migrations.head()
     _serve_docs(app)
 
     verifier = Verifier(
@@ -95,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     limits = Limits(
         connections=settings.database_connections,
         connect_timeout_seconds=settings.database_connect_timeout_seconds,
@@ -103,22 +103,23 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
         statement_timeout_milliseconds=settings.statement_timeout_milliseconds,
         pending=settings.database_pending_limit,
     )
+    schema_head = migrations.head()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         local = None
         if settings.database_url is None:
             local = await asyncio.to_thread(_start_local, settings.data_dir)
             url = local.url
         else:
             url = settings.database_url.get_secret_value()
-        app.state.database = Database(url, pooled=settings.pooled, limits=limits)
+        database = Database(url, pooled=settings.pooled, limits=limits)
         _spare_the_collector()
         _end_with_the_parent()
         try:
-            yield
+            yield {"database": database, "schema_head": schema_head}  # what requests find in their state
         finally:
-            await app.state.database.close()
+            await database.close()
             if local is not None:
                 await asyncio.to_thread(local.stop)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.json import encode
 from prometheus_client.parser import text_string_to_metric_families
 
 from todo_api.observability import (
@@ -230,7 +231,7 @@ class TestTextLines:
     def test_every_event_is_one_line(self, terminal: Output, event: Event) -> None:
         observe(event)
 
-        assert re.fullmatch(rf"[0-9:]+ [A-Z]+ +{re.escape(event.event)} .+\n", terminal.text())
+        assert re.fullmatch(rf"[0-9:]+ [A-Z]+ +{re.escape(json.loads(encode(event))['event'])} .+\n", terminal.text())
 
     def test_no_value_starts_a_line_of_its_own_or_controls_the_terminal(self, terminal: Output) -> None:
         observe(TaskEvent(TaskEventName.CREATED, HOSTILE, 7))

@@ -7,7 +7,6 @@ neither a ping nor a reconnect, so a database that went to sleep stays asleep un
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -79,9 +78,27 @@ class Database:
             raise Unavailable("too many statements under way")
         values["owner"] = owner
         parameters = statement.parameters(values)
+        guard = (owner.encode(), self._timeout)
+        deadline = self._loop.time() + self._limits.wait_seconds
+        # When the server goes, all connections go: each try meets at most one that has not noticed yet.
+        tries = self._limits.connections + 1
         self._under_way += 1
         try:
-            return await self._run(statement, parameters, (owner.encode(), self._timeout))
+            while True:
+                tries -= 1
+                pipeline = self._least_loaded()
+                if pipeline is None:
+                    pipeline = await self._opened(deadline)
+                future: asyncio.Future[list[Row]] = self._loop.create_future()
+                pipeline.submit(Transaction(statement, parameters, guard, future, deadline))
+                try:
+                    return await future
+                except NotSent as error:
+                    if not tries:
+                        raise Unavailable(error.reason) from None
+                except Lost:
+                    if not (tries and statement.reads_only):
+                        raise
         finally:
             self._under_way -= 1
 
@@ -95,38 +112,15 @@ class Database:
         for pipeline in list(self._pipelines):
             pipeline.close()
 
-    async def _run(
-        self, statement: Statement, parameters: Sequence[bytes | None], guard: Sequence[bytes | None]
-    ) -> list[Row]:
-        loop = self._loop
-        deadline = loop.time() + self._limits.wait_seconds
-        # When the server goes, all connections go: each try meets at most one that has not noticed yet.
-        tries = self._limits.connections + 1
-        while True:
-            tries -= 1
-            pipeline = self._least_loaded(loop.time())
-            if pipeline is None:
-                pipeline = await self._opened(deadline)
-            future: asyncio.Future[list[Row]] = loop.create_future()
-            pipeline.submit(Transaction(statement, parameters, guard, future, deadline))
-            try:
-                return await future
-            except NotSent as error:
-                if not tries:
-                    raise Unavailable(error.reason) from None
-            except Lost:
-                if not (tries and statement.reads_only):
-                    raise
-
-    def _least_loaded(self, now: float) -> Pipeline | None:
+    def _least_loaded(self) -> Pipeline | None:
         """The open pipeline with the fewest pending, or None; starts opening one more when all are busy."""
         if not self._pipelines:
             return None
         pipeline = min(self._pipelines, key=_load)
         pending = _load(pipeline)
-        if not pending and now - pipeline.last_progress > IDLE_SECONDS:
+        if not pending and self._loop.time() - pipeline.last_progress > IDLE_SECONDS:
             pipeline.close()
-            return self._least_loaded(now)
+            return self._least_loaded()
         if pending >= BUSY and len(self._pipelines) + len(self._attempts) < self._limits.connections:
             self._open_one()
         return pipeline

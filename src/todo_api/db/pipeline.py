@@ -113,7 +113,7 @@ class Pipeline:
         """
         try:
             if not self.pending:
-                self._notice_loss()
+                self._begin()
             self._send(transaction, GUARD, transaction.guard)
             self._send(transaction, transaction.statement, transaction.parameters)
         except OperationalError as error:
@@ -134,8 +134,8 @@ class Pipeline:
         """Close the connection; what is pending fails with ``Lost``."""
         self._lose("closed")
 
-    def _notice_loss(self) -> None:
-        """Read what came while nothing was pending: the server's farewell, and then that it hung up.
+    def _begin(self) -> None:
+        """Start the clock, and read what came meanwhile: a farewell, and then that the server hung up.
 
         Raises:
             OperationalError: it did.

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from math import inf, isinf
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic_core import PydanticUndefined, from_json
-from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import BaseRoute
@@ -149,6 +149,12 @@ def _the_request(name: str) -> Fill:
 def _path_parameter(field: Any) -> Fill:
     name, alias, validate = field.name, field.alias, field.validate
     location = ("path", alias)
+    if field.field_info.annotation is str and not field.field_info.metadata:
+
+        def take(request: Request, arguments: dict[str, Any], errors: Errors) -> None:  # noqa: ARG001 - a Fill
+            arguments[name] = request.scope["path_params"][alias]
+
+        return take
 
     def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
         arguments[name], found = validate(request.scope["path_params"][alias], loc=location)
@@ -166,7 +172,7 @@ def _query_parameters(fields: Sequence[Any]) -> Fill:
         arguments.update(defaults)
         if not request.scope["query_string"]:
             return
-        given = QueryParams(request.scope["query_string"])
+        given = dict(parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True))
         for field in fields:
             if field.alias in given:
                 arguments[field.name], found = field.validate(given[field.alias], loc=("query", field.alias))

@@ -34,8 +34,8 @@ async def health() -> Health:
 )
 async def ready(request: Request) -> Health:
     """The database answers, its schema is the one this version needs, row-level security is in force."""
-    database: Database = request.app.state.database
-    rows = await database.run(SCHEMA_STATE, "", head=request.app.state.schema_head)
+    database: Database = request.state.database
+    rows = await database.run(SCHEMA_STATE, "", head=request.state.schema_head)
     if rows != [(True, True)]:
         raise Problem(503, "The database is not migrated to this version; run `todo-api migrate`.")
     return Health()
