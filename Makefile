@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup run test check format lock clean
+.PHONY: help setup run test check bench format lock clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,6 +24,9 @@ check: .venv/development ## lint, types, import directions, dependencies, lock
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry src
 	@$(BIN)/python requirements/lock.py --check
+
+bench: .venv/development ## measure beside other stacks; see bench/README.md
+	@$(BIN)/python -m bench $(BENCH)
 
 format: .venv/development ## let ruff write the layout
 	@$(BIN)/ruff check --fix .

@@ -159,7 +159,7 @@ class Log(logging.Handler):
     def write(self, moment: float, level: int, event: bytes) -> None:
         """Write one line. ``moment`` in seconds since 1970; ``event``, a JSON object, begins with its name."""
         if not event.isascii():  # to some readers, some of what is not ASCII ends a line
-            event = json.dumps(json.loads(event)).encode()
+            event = json.dumps(json.loads(event), separators=(",", ":")).encode()
         self._lines.append(self._render(moment, level, event, REQUEST_ID.get()))
         if len(self._lines) == 1:
             try:
@@ -175,7 +175,7 @@ class Log(logging.Handler):
             fields["reason"] = reason
         if record.exc_info and record.exc_info[0]:
             fields["error"] = record.exc_info[0].__name__
-        self.write(record.created, record.levelno, json.dumps(fields).encode())
+        self.write(record.created, record.levelno, json.dumps(fields, separators=(",", ":")).encode())
 
     def flush(self) -> None:
         """Hand over what is written, whole lines at a time."""
