@@ -39,7 +39,8 @@ clean: ## remove everything that make made, the embedded database included
 	rm -rf .venv .data
 
 .venv/bin/python:
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/runtime: pyproject.toml requirements/embedded.txt | .venv/bin/python
 	@$(INSTALL) --require-hashes -r requirements/embedded.txt

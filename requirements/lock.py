@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROJECT = HERE.parent / "pyproject.toml"
 LOCKS = {
-    "production.txt": [],
+    "production.txt": ["--group", f"{PROJECT}:build"],
     "embedded.txt": [
         "--extra",
         "embedded",

@@ -1,4 +1,8 @@
-"""``create_app``: the one place where the rooms are put together."""
+"""``create_app``: the one place where the rooms are put together.
+
+Settings come in, an application goes out: routes, middleware in the order in which a request meets
+it, exception handlers, documentation, and a lifespan that opens and closes the database.
+"""
 
 import asyncio
 import gc
@@ -17,14 +21,13 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from todo_api import __version__, local_postgres, migrations
 from todo_api.auth import Authentication
 from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
 from todo_api.edge import Cors, FaultBoundary, Handler, Observer
-from todo_api.observability import DatabaseFailed, configure_logging, failed, observe
+from todo_api.observability import DatabaseFailed, configure_logging, observe
 from todo_api.openapi import DESCRIPTION, describe
 from todo_api.problems import Problem, respond, respond_invalid
 from todo_api.routes import health, tasks
@@ -51,6 +54,11 @@ EXPOSED_HEADERS = (
     "Idempotent-Replayed",
     "Preference-Applied",
 )
+ASSET_TYPES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
 SCHEMA_MISSING = "The database is not migrated to this version; run `todo-api migrate`."
 
 
@@ -81,8 +89,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     # Added from the inside out: a request meets the last one first.
     app.add_middleware(Dispatch, routes=tasks.router.routes)
-    app.add_middleware(FaultBoundary, handlers=HANDLERS)
     app.add_middleware(Authentication, verifier=verifier)
+    app.add_middleware(FaultBoundary, handlers=HANDLERS)
     app.add_middleware(
         Cors,
         allow_origins=settings.allowed_origins,
@@ -91,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=ALLOWED_HEADERS,
         expose_headers=EXPOSED_HEADERS,
     )
-    app.add_middleware(Observer)
+    app.add_middleware(Observer, routes=app.routes)
     return app
 
 
@@ -128,10 +136,13 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
 
 def _start_local(directory: Path) -> local_postgres.LocalPostgres:
     """Start and migrate the embedded PostgreSQL; what is missing is said in the log, in one sentence."""
+    local = None
     try:
         local = local_postgres.start(directory)
         migrations.upgrade(local.url)
     except (local_postgres.LocalPostgresFailed, migrations.MigrationFailed) as error:
+        if local is not None:
+            local.stop()
         logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - a sentence, not a traceback
         raise
     return local
@@ -153,8 +164,14 @@ def _spare_the_collector() -> None:
 
 def _serve_docs(app: FastAPI) -> None:
     """``/docs``, with every asset served from here."""
-    assets = StaticFiles(directory=str(files("fastapi_swagger") / "resources"))
-    app.mount("/docs/assets", assets, name="docs-assets")
+    resources = files("fastapi_swagger") / "resources"
+    assets = {name: (resources / name).read_bytes() for name in ASSET_TYPES}
+
+    @app.get("/docs/assets/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        if name not in assets:
+            raise Problem(404)
+        return Response(assets[name], media_type=ASSET_TYPES[name], headers={"Cache-Control": "max-age=86400"})
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
@@ -188,10 +205,9 @@ async def _refuse_invalid(request: Request, error: Exception) -> Response:
 
 async def _refuse_database(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseError)
-    if isinstance(error, StatementFailed):
-        observe(failed(error))
-        return respond(request.scope, 500)
     observe(DatabaseFailed(error.reason))
+    if isinstance(error, StatementFailed):
+        return respond(request.scope, 500)
     return respond(request.scope, 503, SCHEMA_MISSING if isinstance(error, SchemaMissing) else None)
 
 
@@ -207,8 +223,8 @@ def _allowed_methods(request: Request) -> str:
     allowed: set[str] = set()
     for context in iter_route_contexts(request.app.routes):
         original = context.original_route
-        if isinstance(original, Route | Mount) and original.path_regex.match(request.scope["path"]):
-            allowed |= context.methods or {"GET"}  # a mount: files
+        if isinstance(original, Route) and original.path_regex.match(request.scope["path"]):
+            allowed |= context.methods or set()
     if "GET" in allowed:
         allowed.add("HEAD")
     return ", ".join(sorted(allowed))

@@ -1,4 +1,8 @@
-"""The command ``todo-api``: serve, token, migrate."""
+"""The command ``todo-api``: serve, token, migrate.
+
+Settings come from the environment, options win over them. What stops a command is said in one
+sentence on standard error, with exit status 1.
+"""
 
 import argparse
 import os
@@ -16,7 +20,7 @@ from todo_api.settings import Settings, load_settings
 from todo_api.tokens import LONGEST_SUBJECT, sign
 
 SAMPLE_USER = "demo-user"
-SAMPLE_TOKEN_SECONDS = 30 * 24 * 3600
+SAMPLE_TOKEN_SECONDS = 7 * 24 * 3600
 LONGEST_EXPIRY_SECONDS = 3650 * 24 * 3600
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -155,7 +159,8 @@ def _sign(settings: Settings, user: str, seconds: int, *, email: str | None = No
 
 def _print_banner(settings: Settings) -> None:
     token = _sign(settings, SAMPLE_USER, SAMPLE_TOKEN_SECONDS)
-    address = f"http://{settings.host}:{settings.port}"
+    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - every interface
+    address = f"http://{host}:{settings.port}"
     print(
         f"""
   Todo API {__version__}   {address}

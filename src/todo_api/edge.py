@@ -1,15 +1,14 @@
 """The outermost rooms: what every request meets first and every answer passes last.
 
 ``Observer`` gives the request its id and the log its access line, and irons out HEAD and trailing
-slashes. ``Cors`` speaks to browsers. ``FaultBoundary`` stands innermost and answers what was raised
-behind it. All are plain ASGI: they never raise a refusal, they send one.
+slashes. ``Cors`` speaks to browsers. ``FaultBoundary`` answers what was raised behind it. All are plain ASGI: they never raise a refusal, they send one.
 """
 
 import random
 import re
 import time
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo_api.observability import REQUEST_ID, RequestServed, failed, observe
@@ -30,10 +30,15 @@ SHUTTING_DOWN = "The service is shutting down; please try again."
 
 
 class Observer:
-    """Request id, access line and metrics for every request."""
+    """Request id, access line and metrics for every request.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        routes: where a request that was refused before it reached its route finds the template.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
+        self._routes = [route for route in routes if isinstance(route, Route)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -58,10 +63,13 @@ class Observer:
         try:
             await self._app(inner, receive, send_with_id)
         finally:
-            route = inner.get("route")
+            route = inner.get("route") or self._route(inner["path"])
             milliseconds = round((time.perf_counter() - started) * 1000, 3)
             template = UNMATCHED if route is None else route.path_format
             observe(RequestServed(scope["method"], template, inner.get("status", 500), milliseconds))
+
+    def _route(self, path: str) -> Route | None:
+        return next((route for route in self._routes if route.path_regex.match(path)), None)
 
 
 class FaultBoundary:

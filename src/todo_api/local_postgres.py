@@ -9,6 +9,7 @@ import atexit
 import fcntl
 import importlib
 import os
+import subprocess
 import time
 import warnings
 from dataclasses import dataclass
@@ -58,11 +59,16 @@ def start(directory: Path) -> LocalPostgres:
     directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     owned = _take(lock)
-    data = (directory / "postgres").resolve()
-    if not (owned or _wait_for(data)):
+    cluster = (directory / "postgres").resolve()
+    if not (owned or _wait_for(cluster)):
         os.close(lock)
         raise LocalPostgresFailed("The embedded PostgreSQL of another process did not start in time.")
-    server = package.get_server(data, cleanup_mode=None)
+    try:
+        server = package.get_server(cluster, cleanup_mode=None)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        os.close(lock)
+        reason = str(error).partition("\n")[0]
+        raise LocalPostgresFailed(f"The embedded PostgreSQL under {cluster} did not start: {reason}") from None
     return LocalPostgres(url=server.get_uri(), owned=owned, _server=server, _lock=lock)
 
 
@@ -83,12 +89,12 @@ def _take(lock: int) -> bool:
     return True
 
 
-def _wait_for(data: Path) -> bool:
+def _wait_for(cluster: Path) -> bool:
     """Wait until the owner's server is ready; it says so in the last line of its pid file."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         try:
-            if (data / "postmaster.pid").read_text().split()[-1] == "ready":
+            if (cluster / "postmaster.pid").read_text().split()[-1] == "ready":
                 return True
         except (OSError, IndexError):
             pass

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import os
+import select
 import time
 from contextvars import ContextVar
 from enum import StrEnum
@@ -188,7 +189,12 @@ class Log(logging.Handler):
                 end += 1
             piece = b"".join(lines[start:end])
             while piece:
-                piece = piece[os.write(self._descriptor, piece) :]
+                try:
+                    piece = piece[os.write(self._descriptor, piece) :]
+                except BlockingIOError:
+                    select.select([], [self._descriptor], [], 1.0)
+                except OSError:
+                    return  # nobody reads any more; to say so would go the same way
             start = end
 
 

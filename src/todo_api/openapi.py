@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from todo_api.auth import GUARDED
 from todo_api.models import TASK_EXAMPLE, TaskRead
 from todo_api.problems import FieldError, ProblemDetails
 
@@ -14,15 +15,12 @@ Task lists for front ends that sign in with [Better Auth](https://better-auth.co
 Send the user's token as `Authorization: Bearer …`. Every refusal is `application/problem+json`
 (RFC 9457): show `detail` to people, read `code` in programs.
 """
-GUARDED = "/api/"
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """The document of ``app``: 400 instead of FastAPI's 422, problems for refusals, the bearer scheme."""
     if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 operation["responses"].pop("422", None)

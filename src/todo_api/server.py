@@ -1,4 +1,8 @@
-"""The HTTP server: uvicorn, with our limits, our way to stop and our form of refusal."""
+"""The HTTP server: uvicorn, with our limits, our way to stop and our form of refusal.
+
+``run`` serves until a signal comes. Answers leave in one piece, and bytes that are no HTTP are
+refused as everything here is refused.
+"""
 
 import asyncio
 import secrets
@@ -11,6 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
+from todo_api.observability import REQUEST_ID, RequestServed, configure_logging, observe
 from todo_api.problems import respond
 
 KEEP_ALIVE_SECONDS = 75
@@ -56,7 +61,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(_OnePiece(transport))  # type: ignore[arg-type]
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, for its own log
-        """Answer bytes that are no request, and hang up."""
+        """Answer bytes that are no request, note it in the log, and hang up."""
         request_id = secrets.token_hex(8)
         errors = [{"field": "request", "message": "is not valid HTTP"}]
         response = respond({"request_id": request_id}, 400, "request: is not valid HTTP", errors=errors)
@@ -64,6 +69,9 @@ class HttpProtocol(HttpToolsProtocol):
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[400] + lines + b"\r\n" + bytes(response.body))
         self.transport.close()
+        context = REQUEST_ID.set(request_id)
+        observe(RequestServed("other", "unmatched", 400, 0.0))
+        REQUEST_ID.reset(context)
 
 
 def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: int) -> None:
@@ -85,6 +93,7 @@ def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: in
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=grace_seconds,
     )
+    configure_logging(log_level)  # uvicorn has just arranged its own, and the supervisor's lines are ours too
     # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)

@@ -538,3 +538,9 @@ def test_service_without_origins_shares_with_nobody(tmp_path: Path, worker_datab
 
         assert response.status_code == 200
         assert "access-control-allow-origin" not in response.headers
+
+
+def test_range_of_an_asset_is_ignored(server: Server) -> None:
+    response = server.client().get("/docs/assets/swagger-ui.css", headers={"Range": "bytes=999999999-"})
+
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/css; charset=utf-8")

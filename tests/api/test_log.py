@@ -326,3 +326,10 @@ class TestSecrets:
 
         assert response.status_code == 503
         assert canaries.found_in(output(server) + response.text) == []
+
+
+def test_access_line_of_a_refused_request_names_its_route(server: Server) -> None:
+    response = server.client().get("/api/someone/tasks/1")
+    (line,) = server.log(event="request", request_id=response.headers["x-request-id"])
+
+    assert (line["route"], line["status"]) == ("/api/{user_id}/tasks/{id}", 401)

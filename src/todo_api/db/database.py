@@ -129,15 +129,18 @@ class Database:
         """Wait for a connection that is being opened, together with whoever else waits for it."""
         # An attempt that has kept a request waiting in vain may be stuck, while a new one gets through.
         if not self._attempts or self._loop.time() - self._newest_attempt_at >= self._limits.wait_seconds:
+            if len(self._attempts) >= self._limits.connections:
+                self._attempts[0].cancel()
             self._open_one()
-        done, _ = await asyncio.wait(
-            self._attempts, timeout=deadline - self._loop.time(), return_when=asyncio.FIRST_COMPLETED
-        )
-        for attempt in done:
-            if attempt.cancelled():
-                raise Unavailable("shutting down")
-            return attempt.result()
-        raise Unavailable("no connection in time")
+        while waiting := [attempt for attempt in self._attempts if not attempt.done()]:
+            left = deadline - self._loop.time()
+            done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                raise Unavailable("no connection in time")
+            for attempt in done:
+                if not attempt.cancelled() and attempt.exception() is None:
+                    return attempt.result()
+        raise Unavailable("no attempt to connect succeeded")
 
     def _open_one(self) -> None:
         if self._closed:
@@ -158,8 +161,8 @@ class Database:
         await asyncio.sleep(self._backoff_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
         try:
             connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
-        except psycopg.Error as error:
-            raise Unavailable(str(error).splitlines()[0]) from None
+        except (psycopg.Error, OSError, UnicodeError) as error:
+            raise Unavailable(str(error).partition("\n")[0]) from None
         self._backoff_seconds = 0.0
         pipeline = Pipeline(
             connection,

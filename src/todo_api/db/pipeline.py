@@ -35,6 +35,7 @@ _COMMAND_OK = pq.ExecStatus.COMMAND_OK
 _PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
 _FATAL_ERROR = pq.ExecStatus.FATAL_ERROR
 _BAD = pq.ConnStatus.BAD
+_BINARY = int(pq.Format.BINARY)
 
 
 class Lost(Unavailable):
@@ -155,9 +156,9 @@ class Pipeline:
             confirmed = True  # or this very transaction fails, and no other
         transaction.sent.append(None)
         if confirmed and self._prepare:
-            self._pq.send_query_prepared(name, parameters, None, pq.Format.BINARY)
+            self._pq.send_query_prepared(name, parameters, None, _BINARY)
         else:
-            self._pq.send_query_params(statement.sql, parameters, None, None, pq.Format.BINARY)
+            self._pq.send_query_params(statement.sql, parameters, None, None, _BINARY)
 
     def _write(self) -> None:
         """Hand to the socket what it takes; come back when it takes more."""
@@ -242,7 +243,7 @@ class Pipeline:
         self._on_lost(self)
         if self._sweeper is not None:
             self._sweeper.cancel()
-        lost = Lost(reason.splitlines()[0] if reason else "connection lost")
+        lost = Lost(reason.partition("\n")[0])
         while self.pending:
             future = self.pending.popleft().future
             if not future.done():

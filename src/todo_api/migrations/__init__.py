@@ -9,6 +9,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -45,8 +46,8 @@ def upgrade(url: str) -> None:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-    except (DBAPIError, psycopg.Error) as error:
-        reason = str(getattr(error, "orig", error)).splitlines()[0]
+    except (DBAPIError, psycopg.Error, CommandError) as error:
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise MigrationFailed(f"The database could not be migrated: {reason}") from None
     finally:
         engine.dispose()

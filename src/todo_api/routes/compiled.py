@@ -10,15 +10,17 @@ endpoint that wants more is refused at import.
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from math import inf, isinf
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
 
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import Form
 from fastapi.routing import APIRoute
 from pydantic_core import PydanticUndefined, from_json
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -41,8 +43,8 @@ class CompiledRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        if not iscoroutinefunction(endpoint):
-            raise TypeError(f"{endpoint.__name__} must be a coroutine function")
+        if not iscoroutinefunction(endpoint) or not issubclass(get_type_hints(endpoint)["return"], Response):
+            raise TypeError(f"{endpoint.__name__} must be a coroutine function that answers a Response")
         self._fill = _plan(self.dependant)
         self._body = self.body_field
 
@@ -102,6 +104,8 @@ class Dispatch:
 def _plan(dependant: Dependant) -> Sequence[Fill]:
     """One step for each argument, in the order in which FastAPI would name what is wrong."""
     unsupported = (
+        *dependant.body_params[1:],
+        *[field for field in dependant.body_params if isinstance(field.field_info, Form)],
         *dependant.header_params,
         *dependant.cookie_params,
         dependant.response_param_name,
@@ -190,19 +194,21 @@ async def _read_json(request: Request) -> Any:
     """
     headers = {name: value for name, value in request.scope["headers"] if name in _BODY_HEADERS}
     announced = headers.get(b"content-length", b"0")
-    if len(announced) > 9 or int(announced) > LONGEST_BODY_BYTES:
+    if len(announced.lstrip(b"0")) > 9 or int(announced) > LONGEST_BODY_BYTES:
         raise Problem(413)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem(415, headers={"Accept-Encoding": "identity"})
-    chunks, size = [], 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > LONGEST_BODY_BYTES:
-                raise Problem(413)
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise Problem(400, "The body is incomplete.") from None  # for the log; nobody listens any more
+    chunks, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "The body is incomplete.")  # for the log; nobody listens any more
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > LONGEST_BODY_BYTES:
+            raise Problem(413)
+        chunks.append(chunk)
+        more = message.get("more_body", False)
     if not size:
         return PydanticUndefined
     if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from todo_api import queries
-from todo_api.db import Database, compile_statement
+from todo_api.db import Database, SchemaMissing, compile_statement
 from todo_api.observability import METRICS_CONTENT_TYPE, exposition
-from todo_api.problems import Problem, documented
+from todo_api.problems import documented
 
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
@@ -37,7 +37,7 @@ async def ready(request: Request) -> Health:
     database: Database = request.state.database
     rows = await database.run(SCHEMA_STATE, "", head=request.state.schema_head)
     if rows != [(True, True)]:
-        raise Problem(503, "The database is not migrated to this version; run `todo-api migrate`.")
+        raise SchemaMissing("not at head, or not protected")
     return Health()
 
 
@@ -48,5 +48,5 @@ async def ready(request: Request) -> Health:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics() -> Response:
-    """Prometheus metrics of all workers."""
+    """Prometheus metrics, of all workers of `todo-api serve`."""
     return Response(exposition(), media_type=METRICS_CONTENT_TYPE)

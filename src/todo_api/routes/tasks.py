@@ -1,4 +1,8 @@
-"""The six task endpoints: each reads its input, runs one statement, logs what was written, answers."""
+"""The six task endpoints.
+
+Each reads its input, runs one statement, logs what was written and answers. What it takes is in its
+signature; what it refuses is in its ``responses``.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from msgspec import defstruct
 from msgspec.json import Encoder
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from todo_api import queries
 from todo_api.auth import Owner
@@ -59,7 +63,21 @@ _encode = Encoder().encode
 # The encoder leaves out a fraction of zero. No string can look like this: its quotes are escaped.
 _WHOLE_SECOND = re.compile(rb'(_at":"[0-9T:-]{19})Z')
 
+
+def _whole_number(text: Any) -> Any:
+    """Digits and nothing else: Pydantic would take 1_0, +5 and 5.0 as well."""
+    if not (str(text).isascii() and str(text).isdigit()):
+        raise ValueError("must be a whole number")
+    return text
+
+
 Connections = Annotated[Database, Depends(_database)]
+Limit = Annotated[
+    int,
+    Field(ge=1, le=MAXIMUM_LIMIT),
+    BeforeValidator(_whole_number),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAXIMUM_LIMIT}),
+]
 TaskId = Annotated[
     int,
     BeforeValidator(_decimal),
@@ -81,7 +99,7 @@ async def list_tasks(
     owner: Owner,
     database: Connections,
     status: Annotated[Literal["all", "pending", "completed"], Query(description="Which tasks.")] = "all",
-    limit: Annotated[int, Query(ge=1, le=MAXIMUM_LIMIT, description="How many at most.")] = MAXIMUM_LIMIT,
+    limit: Annotated[Limit, Query(description="How many at most.")] = MAXIMUM_LIMIT,
 ) -> Response:
     """The user's tasks, newest first."""
     rows = await database.run(LIST_TASKS, owner.subject, completed=COMPLETED_BY_STATUS[status], limit=limit)
