@@ -49,7 +49,7 @@ class Task(Table, table=True):
     __tablename__ = "tasks"
     __table_args__ = (
         CheckConstraint(f"char_length(title) <= {TITLE_LENGTH}", name="title_length"),
-        CheckConstraint("btrim(title, E' \\t\\n\\v\\f\\r') <> ''", name="title_not_blank"),
+        CheckConstraint("btrim(title, E' \\t\\n\\x0B\\f\\r') <> ''", name="title_not_blank"),
         CheckConstraint(f"char_length(description) <= {DESCRIPTION_LENGTH}", name="description_length"),
         CheckConstraint("updated_at >= created_at", name="updated_at_not_before_created_at"),
         Index("tasks_user_id_created_at_id_idx", "user_id", text("created_at DESC"), text("id DESC")),

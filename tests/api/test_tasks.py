@@ -211,6 +211,9 @@ class TestCreate(Guarded):
     def test_title_is_trimmed_and_measured_after_it(self, alice: User) -> None:
         assert alice.create(" \n\u3000" + "ü" * 255 + "\t ")["title"] == "ü" * 255
 
+    def test_letter_that_older_postgres_takes_for_an_escape_is_a_title(self, alice: User) -> None:
+        assert alice.create("v")["title"] == "v"
+
     def test_longest_description_and_any_character_survive(self, alice: User) -> None:
         text = ('😀"\\/\b\f\n\r\t\u0001\u007f\u2028é' * 80)[:1000]
 

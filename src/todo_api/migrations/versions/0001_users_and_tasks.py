@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="tasks_pkey"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="tasks_user_id_fkey", ondelete="CASCADE"),
         sa.CheckConstraint("char_length(title) <= 255", name=op.f("tasks_title_length_check")),
-        sa.CheckConstraint(r"btrim(title, E' \t\n\v\f\r') <> ''", name=op.f("tasks_title_not_blank_check")),
+        sa.CheckConstraint(r"btrim(title, E' \t\n\x0B\f\r') <> ''", name=op.f("tasks_title_not_blank_check")),
         sa.CheckConstraint("char_length(description) <= 1000", name=op.f("tasks_description_length_check")),
         sa.CheckConstraint("updated_at >= created_at", name=op.f("tasks_updated_at_not_before_created_at_check")),
     )
