@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("mixed.lua")
 ANSWER_SECONDS = 30
 MIX = {"list": 50, "get": 25, "patch": 15, "post": 10}
 STATEMENTS: dict[str, Any] = {
-    "list": queries.LIST_TASKS,
+    "list": queries.list_tasks(),
     "get": queries.SELECT_TASK,
     "patch": queries.COMPLETE_TASK,
     "post": queries.INSERT_TASK,
@@ -27,7 +27,7 @@ STATEMENTS: dict[str, Any] = {
 # What a bind is in pgbench's script; one that is not named here is NULL.
 VALUES = {
     "owner": "md5(:user::text)",
-    "id": ":id",
+    "task_id": ":id",
     "limit": "20",
     "title": "'Buy milk'",
     "description": "'Two litres, semi-skimmed'",

@@ -1,4 +1,4 @@
-"""The tables ``users`` and ``tasks``, and the shapes of bodies that come in and go out.
+"""The tables ``users``, ``tasks`` and ``idempotency_keys``, and the shapes of bodies that come in and go out.
 
 A table model never validates and never meets a client; a body model is strict and never meets the
 database.
@@ -15,6 +15,7 @@ from sqlmodel import Field, SQLModel
 TITLE_LENGTH = 255
 DESCRIPTION_LENGTH = 1000
 USER_ID_LENGTH = 255
+IDEMPOTENCY_KEY_LENGTH = 255
 
 
 class Table(SQLModel):
@@ -55,7 +56,7 @@ class Task(Table, table=True):
         Index("tasks_user_id_created_at_id_idx", "user_id", text("created_at DESC"), text("id DESC")),
     )
 
-    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    id: int = Field(sa_column=Column(BigInteger, Identity(), primary_key=True))
     user_id: str = Field(sa_type=Text, foreign_key="users.id", ondelete="CASCADE")
     title: str = Field(sa_type=Text)
     description: str | None = Field(default=None, sa_type=Text)
@@ -68,7 +69,27 @@ class Task(Table, table=True):
     )
 
 
-def _without_nul(value: str) -> str:
+class IdempotencyKey(Table, table=True):
+    """What a create with an ``Idempotency-Key`` made, for as long as it may be repeated."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        CheckConstraint(f"char_length(key) BETWEEN 1 AND {IDEMPOTENCY_KEY_LENGTH}", name="key_length"),
+        Index("idempotency_keys_user_id_created_at_idx", "user_id", "created_at"),
+    )
+
+    user_id: str = Field(sa_type=Text, primary_key=True, foreign_key="users.id", ondelete="CASCADE")
+    key: str = Field(sa_type=Text, primary_key=True)
+    payload_digest: str = Field(sa_type=Text)
+    attempt: str = Field(sa_type=Text)
+    task_id: int = Field(sa_type=BigInteger)
+    created_at: datetime = Field(
+        sa_type=DateTime(timezone=True), sa_column_kwargs={"server_default": func.now()}, nullable=False
+    )
+
+
+def without_nul(value: str) -> str:
+    """A validator: PostgreSQL's text holds every character but U+0000."""
     if "\x00" in value:
         raise ValueError("must not contain U+0000")
     return value
@@ -77,9 +98,9 @@ def _without_nul(value: str) -> str:
 Title = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_LENGTH),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
 ]
-Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH), AfterValidator(_without_nul)]
+Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH), AfterValidator(without_nul)]
 
 
 class _Body(BaseModel):

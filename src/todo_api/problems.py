@@ -23,8 +23,10 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    422: "Unprocessable Content",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -34,8 +36,10 @@ CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    412: "precondition_failed",
     413: "content_too_large",
     415: "unsupported_media_type",
+    422: "idempotency_key_reused",
     500: "internal_error",
     503: "unavailable",
 }
@@ -45,8 +49,10 @@ DETAILS = {
     403: "The token belongs to another user.",
     404: "There is nothing here.",
     405: "This method is not allowed here.",
+    412: "The task has changed since you read it.",
     413: "The body is larger than 64 KiB.",
     415: "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
+    422: "This Idempotency-Key was used for another task; use a new one for each task.",
     500: "Something went wrong on our side.",
     503: "The database cannot be reached now; please try again.",
 }

@@ -4,11 +4,35 @@ They are ordinary statements: ``session.exec(SELECT_TASK, params={"owner": "u1",
 a ``Task``. Writes answer the row they wrote, or none.
 """
 
-from sqlalchemy import BigInteger, Boolean, Interval, Text, and_, bindparam, cast, func, literal_column, or_, table
-from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlmodel import case, col, delete, insert, select, update
+from typing import Any
 
-from todo_api.models import Task, User
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    Delete,
+    Interval,
+    Text,
+    Update,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    table,
+    true,
+    tuple_,
+)
+from sqlalchemy import select as select_columns
+from sqlalchemy.dialects.postgresql import ARRAY, REGCLASS
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import aliased
+from sqlmodel import case, col, collate, delete, insert, select, update
+from sqlmodel.sql.expression import SelectOfScalar
+
+from todo_api.models import IdempotencyKey, Task, User
 
 _owner = bindparam("owner", type_=Text)
 _completed = cast(bindparam("completed", type_=Boolean), Boolean)
@@ -22,20 +46,44 @@ _next_updated_at = func.greatest(
 SELECT_TASK = select(Task).where(*_is_the_task)
 """One task. Binds ``owner``, ``task_id``."""
 
-LIST_TASKS = (
-    select(Task)
-    .where(
-        col(Task.user_id) == _owner,
-        or_(
-            _completed.is_(None),
-            col(Task.completed) == _completed,
-        ),
-    )
-    .order_by(col(Task.created_at).desc(), col(Task.id).desc())
-    .limit(bindparam("limit", type_=BigInteger))
+_none = literal_column("0", BigInteger)
+_search = bindparam("search", type_=Text)
+_needle = func.lower(cast(_search, Text))
+_is_found = or_(
+    cast(_search, Text).is_(None),
+    func.strpos(func.lower(Task.title), _needle) > _none,
+    func.strpos(func.lower(Task.description), _needle) > _none,
 )
-"""The owner's tasks, newest first. Binds ``owner``, ``completed`` (None: both), ``limit``."""
 
+SORT_KEYS: dict[str, tuple[Any, Any]] = {
+    "created_at": (col(Task.created_at), DateTime(timezone=True)),
+    "updated_at": (col(Task.updated_at), DateTime(timezone=True)),
+    # Lower case of the ASCII letters, then bytes: other rules differ from machine to machine.
+    "title": (func.lower(collate(col(Task.title), "C")), Text),
+}
+"""What a list may be sorted by: the expression, and the type of its values."""
+
+
+def list_tasks(sort: str = "created_at", *, descending: bool = True, continued: bool = False) -> SelectOfScalar[Task]:
+    """The owner's tasks in a total order: by ``SORT_KEYS[sort]``, then by id.
+
+    Binds ``owner``, ``completed`` (None: both), ``search`` (None: all; else what title or description
+    contains, ignoring case), ``limit``. A ``continued`` list begins behind the position that
+    ``after_key`` and ``after_id`` bind.
+    """
+    key, type_ = SORT_KEYS[sort]
+    position = tuple_(key, col(Task.id))
+    statement = select(Task).where(
+        col(Task.user_id) == _owner, or_(_completed.is_(None), col(Task.completed) == _completed), _is_found
+    )
+    if continued:
+        after = tuple_(bindparam("after_key", type_=type_), bindparam("after_id", type_=BigInteger))
+        statement = statement.where(position < after if descending else position > after)
+    order = [part.desc() if descending else part.asc() for part in position]
+    return statement.order_by(*order).limit(bindparam("limit", type_=BigInteger))
+
+
+_title, _description = bindparam("title", type_=Text), bindparam("description", type_=Text)
 _email, _name = bindparam("email", type_=Text), bindparam("name", type_=Text)
 _known_user = select(User.id).where(
     col(User.id) == _owner,
@@ -44,7 +92,7 @@ _known_user = select(User.id).where(
 )
 # A user who is known and unchanged costs one index look-up and takes no lock.
 _upsert_user = upsert(User).from_select(
-    ["id", "email", "name"], select(_owner, _email, _name).where(~_known_user.exists())
+    ["id", "email", "name"], select_columns(_owner, _email, _name).where(~_known_user.exists())
 )
 _upsert_user = _upsert_user.on_conflict_do_update(
     index_elements=[User.id],
@@ -54,59 +102,137 @@ _upsert_user = _upsert_user.on_conflict_do_update(
     },
 )
 
+_upserted_user = _upsert_user.cte("upserted_user")
+
 INSERT_TASK = (
     insert(Task)
-    .values(
-        user_id=_owner,
-        title=bindparam("title", type_=Text),
-        description=bindparam("description", type_=Text),
-        completed=bindparam("completed", type_=Boolean),
-    )
-    .add_cte(_upsert_user.cte("upserted_user"))
+    .values(user_id=_owner, title=_title, description=_description, completed=_completed)
+    .add_cte(_upserted_user)
     .execution_options(dml_strategy="orm")  # one row with its RETURNING, not a session's bulk insert
     .returning(Task)
 )
 """Create a task and the user's row, or refresh it from the token's claims: what a token does not
 mention keeps its value. Binds ``owner``, ``email``, ``name``, ``title``, ``description``, ``completed``."""
 
-UPDATE_TASK = (
+_key, _digest, _attempt = (bindparam(name, type_=Text) for name in ("key", "payload_digest", "attempt"))
+_proposed = select_columns(
+    func.nextval(cast(func.pg_get_serial_sequence(literal_column("'tasks'"), literal_column("'id'")), REGCLASS)).label(
+        "id"
+    )
+).cte("proposed")
+# What is written down first, by whichever process, is what everyone gets: a second one waits here.
+_insert_key = upsert(IdempotencyKey).from_select(
+    ["user_id", "key", "payload_digest", "attempt", "task_id"],
+    select_columns(_owner, _key, _digest, _attempt, _proposed.c.id),
+)
+_kept = (
+    _insert_key.on_conflict_do_update(
+        index_elements=[IdempotencyKey.user_id, IdempotencyKey.key], set_={"key": _insert_key.excluded.key}
+    )
+    .returning(IdempotencyKey)
+    .cte("kept")
+)
+_inserted = (
+    insert(Task)
+    .from_select(
+        ["id", "user_id", "title", "description", "completed"],
+        select_columns(_kept.c.task_id, _owner, _title, _description, _completed).where(
+            _kept.c.task_id == _proposed.c.id
+        ),
+    )
+    .cte("inserted")
+)
+_old = (
+    select(IdempotencyKey.key)
+    .where(
+        col(IdempotencyKey.user_id) == _owner,
+        col(IdempotencyKey.key) != _key,
+        col(IdempotencyKey.created_at) < func.now() - literal_column("interval '24 hours'", Interval),
+    )
+    .limit(literal_column("100", BigInteger))
+    .with_for_update(skip_locked=True)  # two at once never wait for each other here
+)
+_forgotten = (
+    delete(IdempotencyKey)
+    .where(col(IdempotencyKey.user_id) == _owner, col(IdempotencyKey.key).in_(_old))
+    .cte("forgotten")
+)
+
+INSERT_TASK_ONCE = select_columns(
+    _kept.c.task_id,
+    cast(_owner, Text),
+    cast(_title, Text),
+    cast(_description, Text),
+    _completed,
+    _kept.c.created_at,
+    _kept.c.created_at,
+    _kept.c.payload_digest == _digest,
+    _kept.c.attempt == _attempt,
+).add_cte(_upserted_user, _inserted, _forgotten)
+"""Create a task unless the owner's ``key`` has created one; the task as it was created, whether the
+payload is the one it was created from, and whether it was created by this very ``attempt``.
+
+Concurrent statements with one key create one task between them. Keys older than 24 hours are
+forgotten in passing. Binds what ``INSERT_TASK`` does, and ``key``, ``payload_digest``, ``attempt``."""
+
+_update = (
     update(Task)
     .where(*_is_the_task)
     .values(
-        title=func.coalesce(bindparam("title", type_=Text), Task.title),
-        description=case(
-            (bindparam("set_description", type_=Boolean), bindparam("description", type_=Text)),
-            else_=Task.description,
-        ),
+        title=func.coalesce(_title, Task.title),
+        description=case((bindparam("set_description", type_=Boolean), _description), else_=Task.description),
         completed=func.coalesce(_completed, Task.completed),
         updated_at=_next_updated_at,
     )
-    .returning(Task)
 )
+_complete = (
+    update(Task)
+    .where(*_is_the_task)
+    .values(completed=func.coalesce(_completed, ~col(Task.completed)), updated_at=_next_updated_at)
+)
+_delete = delete(Task).where(*_is_the_task)
+
+UPDATE_TASK = _update.returning(Task)
 """Change some fields; None keeps a title or completed as it is. Binds ``owner``, ``task_id``, ``title``,
 ``description``, ``set_description``, ``completed``."""
 
-COMPLETE_TASK = (
-    update(Task)
-    .where(*_is_the_task)
-    .values(
-        completed=func.coalesce(_completed, ~col(Task.completed)),
-        updated_at=_next_updated_at,
-    )
-    .returning(Task)
-)
+COMPLETE_TASK = _complete.returning(Task)
 """Set ``completed``, or toggle it when None. Binds ``owner``, ``task_id``, ``completed``."""
 
-DELETE_TASK = delete(Task).where(*_is_the_task).returning(Task)
+DELETE_TASK = _delete.returning(Task)
 """Delete a task. Binds ``owner``, ``task_id``."""
+
+
+def _if_unchanged(write: Update | Delete) -> SelectOfScalar[Task]:
+    """The same write, only while the task's ``updated_at`` is among ``versions``.
+
+    No row: there is no such task. A row without a task: it has changed since. Both the look and the
+    write are one statement, and PostgreSQL looks at the version again once it holds the row.
+    """
+    versions = bindparam("versions", type_=ARRAY(DateTime(timezone=True)))
+    written = write.where(col(Task.updated_at) == any_(versions)).returning(Task).cte("written")
+    found = select(Task.id).where(*_is_the_task).subquery("found")
+    return select(aliased(Task, written)).select_from(found.outerjoin(written, true()))
+
+
+UPDATE_UNCHANGED_TASK = _if_unchanged(_update)
+"""``UPDATE_TASK`` under a precondition. Binds ``versions`` too, a list of times."""
+
+COMPLETE_UNCHANGED_TASK = _if_unchanged(_complete)
+"""``COMPLETE_TASK`` under a precondition. Binds ``versions`` too, a list of times."""
+
+DELETE_UNCHANGED_TASK = _if_unchanged(_delete)
+"""``DELETE_TASK`` under a precondition. Binds ``versions`` too, a list of times."""
 
 SCHEMA_STATE = select(
     (literal_column("version_num", Text) == bindparam("head", type_=Text)).label("at_head"),
     and_(
         func.row_security_active(literal_column("'users'")),
         func.row_security_active(literal_column("'tasks'")),
+        func.row_security_active(literal_column("'idempotency_keys'")),
         ~select(Task.id).exists(),
         ~select(User.id).exists(),
+        ~select(IdempotencyKey.key).exists(),
     ).label("protected"),
 ).select_from(table("todo_api_version"))
 """Whether the schema is at ``head``, and whether row-level security shows nobody's rows to nobody.

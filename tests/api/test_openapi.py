@@ -15,12 +15,12 @@ ALWAYS = {"400", "401", "403", "500", "503"}
 ONE_TASK = ALWAYS | {"404"}
 WITH_BODY = {"413", "415"}
 OPERATIONS = {
-    "list_tasks": ("get", "/api/{user_id}/tasks", "200", ALWAYS),
-    "create_task": ("post", "/api/{user_id}/tasks", "201", ALWAYS | WITH_BODY),
-    "read_task": ("get", "/api/{user_id}/tasks/{id}", "200", ONE_TASK),
-    "update_task": ("put", "/api/{user_id}/tasks/{id}", "200", ONE_TASK | WITH_BODY),
-    "delete_task": ("delete", "/api/{user_id}/tasks/{id}", "200", ONE_TASK),
-    "complete_task": ("patch", "/api/{user_id}/tasks/{id}/complete", "200", ONE_TASK | WITH_BODY),
+    "list_tasks": ("get", "/api/{user_id}/tasks", {"200", "304"}, ALWAYS),
+    "create_task": ("post", "/api/{user_id}/tasks", {"201"}, ALWAYS | WITH_BODY | {"422"}),
+    "read_task": ("get", "/api/{user_id}/tasks/{id}", {"200", "304"}, ONE_TASK),
+    "update_task": ("put", "/api/{user_id}/tasks/{id}", {"200"}, ONE_TASK | WITH_BODY | {"412"}),
+    "delete_task": ("delete", "/api/{user_id}/tasks/{id}", {"200", "204"}, ONE_TASK | {"412"}),
+    "complete_task": ("patch", "/api/{user_id}/tasks/{id}/complete", {"200"}, ONE_TASK | WITH_BODY | {"412"}),
 }
 BODIES = ["create_task", "update_task", "complete_task"]
 OPEN = {"health": "/health", "ready": "/ready", "metrics": "/metrics"}
@@ -95,8 +95,11 @@ def test_operations_are_these_and_no_others(document: Json) -> None:
     }
 
 
-def test_nothing_answers_422(document: Json) -> None:
-    assert [part for part in parts(document["paths"]) if "422" in part] == []
+def test_nothing_answers_as_frameworks_do(document: Json) -> None:
+    refusals = [part[status] for part in parts(document["paths"]) for status in part if status[:1] in {"4", "5"}]
+
+    assert len(refusals) > 40
+    assert [refusal for refusal in refusals if list(refusal["content"]) != [PROBLEM]] == []
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
 
 
@@ -115,7 +118,7 @@ def test_task_operation_documents_its_refusals(document: Json, name: str) -> Non
     responses = operation(document, name)["responses"]
     _, _, success, refusals = OPERATIONS[name]
 
-    assert set(responses) - {"412", "422"} == {success, *refusals}
+    assert set(responses) == success | refusals
     for status in refusals:
         response = resolved(document, responses[status])
         assert response["description"]
@@ -142,7 +145,7 @@ def test_open_operation_asks_for_no_token(document: Json, name: str) -> None:
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_task_operation_answers_tasks(document: Json, name: str) -> None:
-    response = operation(document, name)["responses"][OPERATIONS[name][2]]
+    response = operation(document, name)["responses"][min(OPERATIONS[name][2])]
     schema = resolved(document, response["content"]["application/json"]["schema"])
     task = resolved(document, schema["items"]) if name == "list_tasks" else schema
 
@@ -170,7 +173,7 @@ def test_example_of_a_body_is_accepted(document: Json, alice: User, name: str) -
         target = path.format(user_id=alice.id, id=task["id"])
         response = alice.http.request(method, target, json=example)
 
-        assert response.status_code == int(success)
+        assert response.status_code == int(min(success))
         assert {**response.json(), **example} == response.json()
 
 

@@ -21,7 +21,7 @@ SCENE_SECONDS = 15.0
 
 INSERT = compile_statement(queries.INSERT_TASK)
 SELECT = compile_statement(queries.SELECT_TASK)
-LIST = compile_statement(queries.LIST_TASKS)
+LIST = compile_statement(queries.list_tasks())
 UPDATE = compile_statement(queries.UPDATE_TASK)
 COMPLETE = compile_statement(queries.COMPLETE_TASK)
 DELETE = compile_statement(queries.DELETE_TASK)

@@ -75,7 +75,7 @@ class TestRoundTrips:
         ("statement", "values"),
         [
             (SELECT, {}),
-            (LIST, {"completed": None, "limit": 100}),
+            (LIST, {"completed": None, "search": None, "limit": 100}),
             (INSERT, {"title": "New", "description": None, "completed": False, "email": None, "name": None}),
             (UPDATE, {"title": "New", "description": None, "set_description": True, "completed": None}),
             (COMPLETE, {"completed": None}),

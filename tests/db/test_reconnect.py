@@ -57,7 +57,7 @@ class TestBackendsEnded:
                 owner = new_owner()
                 task = await insert(database, owner)
 
-                assert ids(await database.run(LIST, owner, completed=None, limit=10)) == [task]
+                assert ids(await database.run(LIST, owner, completed=None, search=None, limit=10)) == [task]
 
         play(scene())
 
@@ -337,7 +337,7 @@ class TestSilence:
                 owner = new_owner()
                 task = await insert(database, owner)
 
-                assert ids(await database.run(LIST, owner, completed=None, limit=10)) == [task]
+                assert ids(await database.run(LIST, owner, completed=None, search=None, limit=10)) == [task]
                 assert proxy.accepted > 4
 
         play(scene())

@@ -224,10 +224,11 @@ class TestNotProtected:
             ("CREATE POLICY hole ON users FOR SELECT USING (true)", "DROP POLICY hole ON users"),
             ("ALTER TABLE tasks NO FORCE ROW LEVEL SECURITY; ALTER TABLE tasks OWNER TO todo_api",
              "ALTER TABLE tasks OWNER TO postgres; ALTER TABLE tasks FORCE ROW LEVEL SECURITY; GRANT ALL ON tasks TO todo_api"),
+            ("ALTER TABLE idempotency_keys DISABLE ROW LEVEL SECURITY", "ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY"),
             ("ALTER ROLE todo_api BYPASSRLS", "ALTER ROLE todo_api NOBYPASSRLS"),
-            ("UPDATE todo_api_version SET version_num = '0000'", "UPDATE todo_api_version SET version_num = '0001'"),
+            ("UPDATE todo_api_version SET version_num = '0000'", f"UPDATE todo_api_version SET version_num = '{migrations.head()}'"),
         ],
-        ids=["tasks disabled", "users disabled", "tasks open", "users open", "role owns", "role bypasses", "version"],
+        ids=["tasks disabled", "users disabled", "tasks open", "users open", "role owns", "keys disabled", "role bypasses", "version"],
     )  # fmt: skip
     def test_damaged_protection_is_not_ready(
         self, lonely: Server, own_postgres: OwnPostgres, damage: str, repair: str

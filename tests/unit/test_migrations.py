@@ -40,7 +40,7 @@ INSERT INTO session VALUES ('s1', now(), 't1', 'u1');
 INSERT INTO alembic_version VALUES ('of another project');
 """
 THEIRS = ["account", "alembic_version", "jwks", "rateLimit", "session", "user", "verification"]
-OURS = ["tasks", "todo_api_version", "users"]
+OURS = ["idempotency_keys", "tasks", "todo_api_version", "users"]
 NEW_TASK = "INSERT INTO tasks (user_id, title) VALUES (%s, %s) RETURNING id"
 
 
@@ -93,17 +93,17 @@ def schema(url: str) -> list[Any]:
         url,
         """
         SELECT 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull::text
-          FROM pg_attribute WHERE attrelid IN ('users'::regclass, 'tasks'::regclass) AND attnum > 0
+          FROM pg_attribute WHERE attrelid IN ('users'::regclass, 'tasks'::regclass, 'idempotency_keys'::regclass) AND attnum > 0
         UNION ALL
         SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), convalidated::text
-          FROM pg_constraint WHERE conrelid IN ('users'::regclass, 'tasks'::regclass)
+          FROM pg_constraint WHERE conrelid IN ('users'::regclass, 'tasks'::regclass, 'idempotency_keys'::regclass)
         UNION ALL
-        SELECT 'index', tablename, indexname, indexdef, '' FROM pg_indexes WHERE tablename IN ('users', 'tasks')
+        SELECT 'index', tablename, indexname, indexdef, '' FROM pg_indexes WHERE tablename IN ('users', 'tasks', 'idempotency_keys')
         UNION ALL
         SELECT 'policy', tablename, policyname, qual, coalesce(with_check, '') FROM pg_policies
         UNION ALL
         SELECT 'grant', table_name, grantee, privilege_type, '' FROM information_schema.role_table_grants
-         WHERE table_name IN ('users', 'tasks', 'todo_api_version')
+         WHERE table_name IN ('users', 'tasks', 'idempotency_keys', 'todo_api_version')
         ORDER BY 1, 2, 3, 4
         """,
     )
@@ -168,7 +168,7 @@ class TestModelsAgree:
             "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0",
         )
 
-        assert len(expected) == 5
+        assert len(expected) == 6
         assert sorted(found) == sorted(expected)
 
     def test_check_constraints_agree_by_expression(self, worker_database: str) -> None:
@@ -192,13 +192,16 @@ class TestModelsAgree:
             connection.rollback()
 
         assert dict(written) == {name: text for name, text in found.items() if name in dict(written)}
-        assert len(written) == 5
+        assert len(written) == 6
 
     def test_indexes_agree_by_name(self, worker_database: str) -> None:
         models = Table.metadata.tables.values()
         expected = {str(index.name) for table in models for index in table.indexes}
         expected |= {str(table.primary_key.name) for table in models}
-        found = rows(worker_database, "SELECT indexname FROM pg_indexes WHERE tablename IN ('users', 'tasks')")
+        found = rows(
+            worker_database,
+            "SELECT indexname FROM pg_indexes WHERE tablename IN ('users', 'tasks', 'idempotency_keys')",
+        )
 
         assert sorted(name for (name,) in found) == sorted(expected)
 
@@ -356,12 +359,6 @@ class TestConstraints:
 
         assert caught.value.diag.constraint_name == "tasks_user_id_fkey"
 
-    def test_ids_are_the_databases_to_give(self, worker_database: str) -> None:
-        with psycopg.connect(worker_database) as connection:
-            connection.execute("INSERT INTO users (id) VALUES ('ada') ON CONFLICT DO NOTHING")
-            with pytest.raises(psycopg.errors.GeneratedAlways):
-                connection.execute("INSERT INTO tasks (id, user_id, title) VALUES (1, 'ada', 'x')")
-
     def test_two_users_may_share_an_email_address(self, database: str) -> None:
         for user in ("ada", "eve"):
             rows(database, "INSERT INTO users (id, email) VALUES (%s, 'same@example.com')", user)
@@ -378,12 +375,12 @@ class TestConstraints:
 
 
 class TestRowLevelSecurity:
-    def test_it_is_enabled_and_forced_on_both_tables(self, worker_database: str) -> None:
+    def test_it_is_enabled_and_forced_on_every_table(self, worker_database: str) -> None:
         assert rows(
             worker_database,
             "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class"
-            " WHERE relname IN ('users', 'tasks') ORDER BY 1",
-        ) == [("tasks", True, True), ("users", True, True)]
+            " WHERE relname IN ('users', 'tasks', 'idempotency_keys') ORDER BY 1",
+        ) == [("idempotency_keys", True, True), ("tasks", True, True), ("users", True, True)]
 
     def test_role_is_no_login_and_bypasses_nothing(self, worker_database: str) -> None:
         assert rows(

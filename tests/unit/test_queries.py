@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session
 
-from todo_api import queries
+from todo_api import migrations, queries
 from todo_api.db import Database, Value, compile_statement
 from todo_api.migrations import engine_for
 from todo_api.models import Task
@@ -85,7 +85,7 @@ def look(ways: dict[str, Way], owner: str) -> Look:
     """All of the owner's tasks, each of which both ways must show alike."""
 
     def look() -> Answer:
-        tasks = ways["database"](queries.LIST_TASKS, owner=owner, completed=None, limit=1000)
+        tasks = ways["database"](queries.list_tasks(), owner=owner, search=None, completed=None, limit=1000)
         for task in tasks:
             assert ways["session"](queries.SELECT_TASK, owner=owner, task_id=task["id"]) == [task]
         return tasks
@@ -236,7 +236,7 @@ class TestList:
     ) -> None:
         for title in "abc":
             stored(title, completed=title == "b")
-        found = run(queries.LIST_TASKS, owner=owner, completed=completed, limit=1000)
+        found = run(queries.list_tasks(), owner=owner, search=None, completed=completed, limit=1000)
 
         assert [task["title"] for task in found] == titles
 
@@ -244,7 +244,7 @@ class TestList:
     def test_limit_takes_the_newest(self, stored: Stored, run: Way, owner: str, limit: int, titles: list[str]) -> None:
         for title in "abc":
             stored(title)
-        found = run(queries.LIST_TASKS, owner=owner, completed=None, limit=limit)
+        found = run(queries.list_tasks(), owner=owner, search=None, completed=None, limit=limit)
 
         assert [task["title"] for task in found] == titles
 
@@ -256,7 +256,7 @@ class TestList:
     def test_tasks_of_others_are_not_listed(self, stored: Stored, run: Way, owner: str) -> None:
         stored()
 
-        assert run(queries.LIST_TASKS, owner="mallory", completed=None, limit=1000) == []
+        assert run(queries.list_tasks(), owner="mallory", search=None, completed=None, limit=1000) == []
 
 
 class TestUpdate:
@@ -400,16 +400,19 @@ class TestSchemaState:
     def test_other_head_is_noticed(self, worker_database: str) -> None:
         assert self.state(worker_database, "9999") == [(False, True)]
 
-    @pytest.mark.parametrize("table", ["users", "tasks"])
+    @pytest.mark.parametrize("table", ["users", "tasks", "idempotency_keys"])
     def test_missing_row_level_security_is_noticed(self, database: str, table: str) -> None:
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
 
-        assert self.state(database, "0001") == [(True, False)]
+        assert self.state(database, migrations.head()) == [(True, False)]
 
     def test_both_ways_answer_the_same_about_the_head(self, worker_database: str) -> None:
         engine = engine_for(worker_database)
         with Session(engine) as session:
-            heads = [session.execute(queries.SCHEMA_STATE, {"head": head}).one().at_head for head in ("0001", "9999")]
+            heads = [
+                session.execute(queries.SCHEMA_STATE, {"head": head}).one().at_head
+                for head in (migrations.head(), "9999")
+            ]
 
         assert heads == [True, False]

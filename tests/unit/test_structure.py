@@ -4,6 +4,7 @@ import ast
 import importlib
 import logging
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,28 +12,24 @@ from typing import Any, get_type_hints
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.dialects.postgresql import dialect
-from sqlalchemy.sql.dml import Delete, Insert, Update
-from sqlmodel.sql.expression import SelectOfScalar
 
 import todo_api
 from todo_api import queries
 from todo_api.app import create_app
 from todo_api.auth import Owner
-from todo_api.models import Task
+from todo_api.db import compile_statement
 from todo_api.settings import Settings
 
 PACKAGE = Path(todo_api.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 GUARDED = "/api/{user_id}"
 STATEMENTS = {
-    name: statement
-    for name, statement in vars(queries).items()
-    if name.isupper()
-    and (
-        (isinstance(statement, Insert | Update | Delete) and statement.table.description == Task.__tablename__)
-        or (isinstance(statement, SelectOfScalar) and statement.column_descriptions[0]["type"] is Task)
-    )
+    name: statement for name, statement in vars(queries).items() if name.endswith(("_TASK", "_TASK_ONCE"))
+} | {
+    f"list by {sort}, {descending=}, {continued=}": queries.list_tasks(sort, descending=descending, continued=continued)
+    for sort in queries.SORT_KEYS
+    for descending in (True, False)
+    for continued in (True, False)
 }
 module = pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
 
@@ -108,30 +105,41 @@ class TestStatements:
     def test_each_operation_has_one(self) -> None:
         assert set(STATEMENTS) >= {
             "SELECT_TASK",
-            "LIST_TASKS",
             "INSERT_TASK",
+            "INSERT_TASK_ONCE",
             "UPDATE_TASK",
+            "UPDATE_UNCHANGED_TASK",
             "COMPLETE_TASK",
+            "COMPLETE_UNCHANGED_TASK",
             "DELETE_TASK",
+            "DELETE_UNCHANGED_TASK",
         }
+        assert len(STATEMENTS) == 9 + 12
 
     @pytest.mark.parametrize("name", STATEMENTS)
     def test_each_binds_its_owner(self, name: str) -> None:
-        compiled = STATEMENTS[name].compile(dialect=dialect())  # type: ignore[no-untyped-call]
+        assert "owner" in compile_statement(STATEMENTS[name]).binds
 
-        assert "owner" in compiled.params
+    @pytest.mark.parametrize("name", STATEMENTS)
+    def test_each_finds_tasks_through_the_owner_alone(self, name: str) -> None:
+        statement = compile_statement(STATEMENTS[name])
+        owner = f"${statement.binds.index('owner') + 1}::VARCHAR"
+        sql = statement.sql.decode()
+        looks = re.findall(r"(?:FROM|UPDATE) (?:tasks|idempotency_keys)\b", sql)
+        through_owner = re.findall(rf"(?:tasks|idempotency_keys)\.user_id = {re.escape(owner)}", sql)
 
-    @pytest.mark.parametrize("name", sorted(set(STATEMENTS) - {"INSERT_TASK"}))
-    def test_each_finds_through_the_owner(self, name: str) -> None:
-        statement: Any = STATEMENTS[name]
-        conditions = [str(part) for part in getattr(statement.whereclause, "clauses", [statement.whereclause])]
+        assert len(through_owner) == len(looks)
+        assert looks or name.startswith("INSERT")
 
-        assert "tasks.user_id = :owner" in conditions
+    @pytest.mark.parametrize("name", ["INSERT_TASK", "INSERT_TASK_ONCE"])
+    def test_new_task_is_the_owners(self, name: str) -> None:
+        statement = compile_statement(STATEMENTS[name])
+        owner = f"${statement.binds.index('owner') + 1}::VARCHAR"
+        found = re.search(r"INSERT INTO tasks \(([^)]*)\) (?:VALUES \(|SELECT )(.*)", statement.sql.decode())
+        assert found is not None
+        column = found[1].split(", ").index("user_id")
 
-    def test_new_task_is_the_owners(self) -> None:
-        values = {column.name: value for column, value in queries.INSERT_TASK._values.items()}  # type: ignore[union-attr]
-
-        assert values["user_id"].key == "owner"
+        assert found[2].split(", ")[column].startswith(owner)
 
 
 class TestModules:

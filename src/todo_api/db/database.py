@@ -66,8 +66,8 @@ class Database:
         """Run one statement in one transaction and one round trip; its rows, as Python values.
 
         ``owner`` is who the transaction is for: row-level security shows it that user's rows alone,
-        and the statement's bind of that name gets it. A read whose connection is lost is sent again
-        on another one; a write is not, because it may have been carried out.
+        and the statement's bind of that name gets it. A statement whose connection is lost is sent again
+        on another one if it is repeatable; any other may have been carried out.
 
         Raises:
             Unavailable: the database cannot be reached, is too slow, too busy, or the queue is full.
@@ -97,7 +97,7 @@ class Database:
                     if not tries:
                         raise Unavailable(error.reason) from None
                 except Lost:
-                    if not (tries and statement.reads_only):
+                    if not (tries and statement.repeatable):
                         raise
         finally:
             self._under_way -= 1

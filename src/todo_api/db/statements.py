@@ -1,13 +1,16 @@
 """SQLModel statements, compiled once to SQL text with numbered parameters."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import SelectBase
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.visitors import iterate
 
-Value = str | int | bool | None
+Value = str | int | bool | datetime | Sequence[datetime] | None
 Row = tuple[Any, ...]
 
 # asyncpg's dialect renders what the wire protocol wants: $1, $2, … each with its type.
@@ -19,13 +22,14 @@ class Statement:
     """One SQL statement, ready to send.
 
     ``sql`` has parameters ``$1 …`` in the order of ``binds``; ``name`` is its name as a prepared
-    statement, the same in every process; ``reads_only`` tells whether it may be sent twice.
+    statement, the same in every process; ``repeatable`` tells whether it may be sent again when
+    nobody knows whether it was carried out.
     """
 
     sql: bytes
     binds: tuple[str, ...]
     name: bytes
-    reads_only: bool
+    repeatable: bool
 
     def parameters(self, values: dict[str, Value]) -> list[bytes | None]:
         """``values`` in PostgreSQL's text format, in the order of the placeholders.
@@ -36,15 +40,18 @@ class Statement:
         return [encode(values[bind]) for bind in self.binds]
 
 
-def compile_statement(statement: Any) -> Statement:
-    """Compile a SQLModel or SQLAlchemy statement all of whose binds are named."""
+def compile_statement(statement: Any, *, repeatable: bool = False) -> Statement:
+    """Compile a SQLModel or SQLAlchemy statement all of whose binds are named.
+
+    One that only reads is ``repeatable``; of one that writes the caller may know it.
+    """
     compiled = statement.compile(dialect=_DIALECT)
     sql = str(compiled).encode()
     return Statement(
         sql=sql,
         binds=tuple(compiled.positiontup or ()),
         name=b"todo_api_" + hashlib.sha256(sql).hexdigest()[:16].encode(),
-        reads_only=isinstance(statement, SelectBase),
+        repeatable=repeatable or not any(isinstance(part, UpdateBase) for part in iterate(statement)),
     )
 
 
@@ -56,7 +63,11 @@ def encode(value: Value) -> bytes | None:
         return b"t"
     if value is False:
         return b"f"
-    return str(value).encode()
+    if isinstance(value, str | int):
+        return str(value).encode()
+    if isinstance(value, datetime):
+        return value.isoformat().encode()
+    return b'{"%b"}' % b'","'.join(moment.isoformat().encode() for moment in value) if value else b"{}"
 
 
 ROLE = "todo_api"
@@ -72,6 +83,6 @@ GUARD = Statement(
     ).encode(),
     binds=("owner", "statement_timeout_milliseconds"),
     name=b"todo_api_guard",
-    reads_only=True,
+    repeatable=True,
 )
 """What precedes each statement in its transaction, in the same flight."""

@@ -38,7 +38,7 @@ class CompiledRoute(APIRoute):
 
     Raises:
         TypeError: at start-up, for an endpoint that is not a coroutine function answering a ``Response``,
-            or that takes anything but path and query parameters, one JSON body and plain dependencies.
+            or that takes anything but path, query and header parameters, one JSON body and plain dependencies.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
@@ -106,7 +106,6 @@ def _plan(dependant: Dependant) -> Sequence[Fill]:
     unsupported = (
         *dependant.body_params[1:],
         *[field for field in dependant.body_params if isinstance(field.field_info, Form)],
-        *dependant.header_params,
         *dependant.cookie_params,
         dependant.response_param_name,
         dependant.background_tasks_param_name,
@@ -120,6 +119,8 @@ def _plan(dependant: Dependant) -> Sequence[Fill]:
     steps += [_path_parameter(field) for field in dependant.path_params]
     if dependant.query_params:
         steps.append(_query_parameters(dependant.query_params))
+    if dependant.header_params:
+        steps.append(_header_parameters(dependant.header_params))
     if dependant.request_param_name is not None:
         steps.append(_the_request(dependant.request_param_name))
     return steps
@@ -167,10 +168,15 @@ def _path_parameter(field: Any) -> Fill:
     return fill
 
 
-def _query_parameters(fields: Sequence[Any]) -> Fill:
+def _defaults(fields: Sequence[Any]) -> dict[str, Any]:
     defaults = {field.name: field.get_default() for field in fields}
     if PydanticUndefined in defaults.values():
-        raise TypeError("a compiled route's query parameters must have defaults")
+        raise TypeError("a compiled route's query and header parameters must have defaults")
+    return defaults
+
+
+def _query_parameters(fields: Sequence[Any]) -> Fill:
+    defaults = _defaults(fields)
 
     def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
         arguments.update(defaults)
@@ -181,6 +187,24 @@ def _query_parameters(fields: Sequence[Any]) -> Fill:
             if field.alias in given:
                 arguments[field.name], found = field.validate(given[field.alias], loc=("query", field.alias))
                 errors += found
+
+    return fill
+
+
+def _header_parameters(fields: Sequence[Any]) -> Fill:
+    defaults = _defaults(fields)
+    fields_by_header = {field.alias.lower().encode(): field for field in fields}
+
+    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+        arguments.update(defaults)
+        given: dict[bytes, bytes] = {}
+        for name, value in request.scope["headers"]:
+            if name in fields_by_header:  # several lines of one header are one list (RFC 9110 §5.3)
+                given[name] = given[name] + b", " + value if name in given else value
+        for name, value in given.items():
+            field = fields_by_header[name]
+            arguments[field.name], found = field.validate(value.decode("latin-1"), loc=("header", field.alias))
+            errors += found
 
     return fill
 

@@ -4,41 +4,53 @@ Each reads its input, runs one statement, logs what was written and answers. Wha
 signature; what it refuses is in its ``responses``.
 """
 
-import re
-from collections.abc import Sequence
+import hashlib
+import secrets
+from dataclasses import dataclass
 from itertools import starmap
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
-from msgspec import defstruct
-from msgspec.json import Encoder
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from fastapi import APIRouter, Body, Depends, Path, Request, Response
+from msgspec.json import encode
+from pydantic import BeforeValidator, WithJsonSchema
 
 from todo_api import queries
 from todo_api.auth import Owner
-from todo_api.db import Database, Row, compile_statement
+from todo_api.db import Database, Row, Statement, Value, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
 from todo_api.problems import Problem, documented
 from todo_api.routes.compiled import CompiledRoute
+from todo_api.routes.conditions import IdempotencyKey, IfMatch, IfNoneMatch, Prefer, matches, versions, wants_minimal
+from todo_api.routes.lists import Page
+from todo_api.routes.representations import Empty, Json, Task, described, task_tag
 
-MAXIMUM_LIMIT = 1000
 LONGEST_ID = 18  # digits; every such number is a bigint, and a bigint of more is never reached
-COMPLETED_BY_STATUS = {"all": None, "pending": False, "completed": True}
-RawHeaders = Sequence[tuple[bytes, bytes]]
-HEADERS: RawHeaders = (
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"private, no-cache"),
-    (b"vary", b"Authorization"),
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write of one task, without a precondition and with one."""
+
+    plain: Statement
+    if_unchanged: Statement
+
 
 SELECT_TASK = compile_statement(queries.SELECT_TASK)
-LIST_TASKS = compile_statement(queries.LIST_TASKS)
+LIST_TASKS = {
+    (sort, descending, continued): compile_statement(
+        queries.list_tasks(sort, descending=descending, continued=continued)
+    )
+    for sort in queries.SORT_KEYS
+    for descending in (True, False)
+    for continued in (True, False)
+}
 INSERT_TASK = compile_statement(queries.INSERT_TASK)
-UPDATE_TASK = compile_statement(queries.UPDATE_TASK)
-COMPLETE_TASK = compile_statement(queries.COMPLETE_TASK)
-DELETE_TASK = compile_statement(queries.DELETE_TASK)
+INSERT_TASK_ONCE = compile_statement(queries.INSERT_TASK_ONCE, repeatable=True)  # its key makes it so
+UPDATE_TASK = Write(compile_statement(queries.UPDATE_TASK), compile_statement(queries.UPDATE_UNCHANGED_TASK))
+COMPLETE_TASK = Write(compile_statement(queries.COMPLETE_TASK), compile_statement(queries.COMPLETE_UNCHANGED_TASK))
+DELETE_TASK = Write(compile_statement(queries.DELETE_TASK), compile_statement(queries.DELETE_UNCHANGED_TASK))
 
 
 def _database(request: Request) -> Database:
@@ -56,28 +68,7 @@ def _decimal(text: Any) -> int:
     return int(digits) if len(digits) <= LONGEST_ID else 0
 
 
-Task = defstruct("Task", list(TaskRead.model_fields), frozen=True, gc=False)
-"""A row on its way to JSON: what ``TaskRead`` describes, in the form that is fastest to encode."""
-
-_encode = Encoder().encode
-# The encoder leaves out a fraction of zero. No string can look like this: its quotes are escaped.
-_WHOLE_SECOND = re.compile(rb'(_at":"[0-9T:-]{19})Z')
-
-
-def _whole_number(text: Any) -> Any:
-    """Digits and nothing else: Pydantic would take 1_0, +5 and 5.0 as well."""
-    if not (str(text).isascii() and str(text).isdigit()):
-        raise ValueError("must be a whole number")
-    return text
-
-
 Connections = Annotated[Database, Depends(_database)]
-Limit = Annotated[
-    int,
-    Field(ge=1, le=MAXIMUM_LIMIT),
-    BeforeValidator(_whole_number),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAXIMUM_LIMIT}),
-]
 TaskId = Annotated[
     int,
     BeforeValidator(_decimal),
@@ -94,16 +85,24 @@ router = APIRouter(
 )
 
 
-@router.get("", operation_id="list_tasks", response_model=list[TaskRead])
-async def list_tasks(
-    owner: Owner,
-    database: Connections,
-    status: Annotated[Literal["all", "pending", "completed"], Query(description="Which tasks.")] = "all",
-    limit: Annotated[Limit, Query(description="How many at most.")] = MAXIMUM_LIMIT,
-) -> Response:
-    """The user's tasks, newest first."""
-    rows = await database.run(LIST_TASKS, owner.subject, completed=COMPLETED_BY_STATUS[status], limit=limit)
-    return Json(list(starmap(Task, rows)))
+@router.get(
+    "",
+    operation_id="list_tasks",
+    response_model=list[TaskRead],
+    responses={200: described("ETag", "Link"), 304: described("ETag", "Link")},
+)
+async def list_tasks(owner: Owner, database: Connections, page: Page, if_none_match: IfNoneMatch = None) -> Response:
+    """The user's tasks, newest first unless asked otherwise."""
+    statement = LIST_TASKS[page.sort, page.descending, page.after is not None]
+    tasks = list(starmap(Task, await database.run(statement, owner.subject, **page.values)))
+    headers = []
+    if len(tasks) > page.limit:
+        tasks.pop()
+        headers = [(b"link", page.next_link(tasks[-1]))]
+    response = Json(tasks, headers=headers)
+    if matches(if_none_match, response.tag):
+        return Empty(304, [(b"etag", response.tag.encode()), *headers])
+    return response
 
 
 @router.post(
@@ -111,98 +110,147 @@ async def list_tasks(
     operation_id="create_task",
     status_code=201,
     response_model=TaskRead,
-    responses=documented(413, 415)
-    | {201: {"headers": {"Location": {"description": "The task's path.", "schema": {"type": "string"}}}}},
+    responses=documented(413, 415, 422) | {201: described("ETag", "Location", "Idempotent-Replayed")},
 )
-async def create_task(owner: Owner, database: Connections, body: TaskCreate) -> Response:
-    """Create a task."""
-    rows = await database.run(
-        INSERT_TASK,
-        owner.subject,
-        email=owner.email,
-        name=owner.name,
-        title=body.title,
-        description=body.description,
-        completed=body.completed,
-    )
-    task = _task(rows)
-    _written(TaskEventName.CREATED, owner, task)
-    location = f"/api/{quote(owner.subject, safe='')}/tasks/{task.id}"
-    return Json(task, status=201, headers=[(b"location", location.encode())])
+async def create_task(
+    owner: Owner, database: Connections, body: TaskCreate, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Create a task; with an `Idempotency-Key`, once, however often it is sent."""
+    values: dict[str, Value] = {
+        "email": owner.email,
+        "name": owner.name,
+        "title": body.title,
+        "description": body.description,
+        "completed": body.completed,
+    }
+    if idempotency_key is None:
+        task, created = _task(await database.run(INSERT_TASK, owner.subject, **values)), True
+    else:
+        task, created = await _create_once(database, owner.subject, idempotency_key, values)
+    if created:
+        _written(TaskEventName.CREATED, owner, task)
+    headers = [(b"location", f"/api/{quote(owner.subject, safe='')}/tasks/{task.id}".encode())]
+    if not created:
+        headers.append((b"idempotent-replayed", b"true"))
+    return Json(task, tag=task_tag(task), status=201, headers=headers)
 
 
-@router.get("/{id}", operation_id="read_task", response_model=TaskRead, responses=documented(404))
-async def read_task(owner: Owner, database: Connections, id: TaskId) -> Response:
+async def _create_once(database: Database, owner: str, key: str, values: dict[str, Value]) -> tuple[Any, bool]:
+    """The task that this key created, and whether it was created by this request.
+
+    Raises:
+        Problem: 422, the key has created a task from another payload.
+    """
+    payload = encode([values["title"], values["description"], values["completed"]])
+    digest, attempt = hashlib.sha256(payload).hexdigest(), secrets.token_hex(8)
+    rows = await database.run(INSERT_TASK_ONCE, owner, key=key, payload_digest=digest, attempt=attempt, **values)
+    *columns, same_payload, this_attempt = rows[0]
+    if not same_payload:
+        raise Problem(422)
+    return Task(*columns), this_attempt
+
+
+@router.get(
+    "/{id}",
+    operation_id="read_task",
+    response_model=TaskRead,
+    responses=documented(404) | {200: described("ETag"), 304: described("ETag")},
+)
+async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_match: IfNoneMatch = None) -> Response:
     """One task."""
-    return Json(_task(await database.run(SELECT_TASK, owner.subject, task_id=id)))
+    task = _task(await database.run(SELECT_TASK, owner.subject, task_id=id))
+    tag = task_tag(task)
+    if matches(if_none_match, tag):
+        return Empty(304, [(b"etag", tag.encode())])
+    return Json(task, tag=tag)
 
 
-@router.put("/{id}", operation_id="update_task", response_model=TaskRead, responses=documented(404, 413, 415))
-async def update_task(owner: Owner, database: Connections, id: TaskId, body: TaskUpdate) -> Response:
+@router.put(
+    "/{id}",
+    operation_id="update_task",
+    response_model=TaskRead,
+    responses=documented(404, 412, 413, 415) | {200: described("ETag")},
+)
+async def update_task(
+    owner: Owner, database: Connections, id: TaskId, body: TaskUpdate, if_match: IfMatch = None
+) -> Response:
     """Change a task: the fields in the body, and no others."""
     sent = body.model_fields_set
-    rows = await database.run(
+    task = await _write(
+        database,
         UPDATE_TASK,
         owner.subject,
+        if_match,
         task_id=id,
         title=body.title if "title" in sent else None,
         description=body.description,
         set_description="description" in sent,
         completed=body.completed if "completed" in sent else None,
     )
-    task = _task(rows)
     _written(TaskEventName.UPDATED, owner, task)
-    return Json(task)
+    return Json(task, tag=task_tag(task))
 
 
-@router.delete("/{id}", operation_id="delete_task", response_model=TaskRead, responses=documented(404))
-async def delete_task(owner: Owner, database: Connections, id: TaskId) -> Response:
+@router.delete(
+    "/{id}",
+    operation_id="delete_task",
+    response_model=TaskRead,
+    responses=documented(404, 412) | {200: described("ETag"), 204: described("Preference-Applied")},
+)
+async def delete_task(
+    owner: Owner, database: Connections, id: TaskId, if_match: IfMatch = None, prefer: Prefer = None
+) -> Response:
     """Delete a task; the answer is the task as it was, so that a client can offer undo."""
-    task = _task(await database.run(DELETE_TASK, owner.subject, task_id=id))
+    task = await _write(database, DELETE_TASK, owner.subject, if_match, task_id=id)
     _written(TaskEventName.DELETED, owner, task)
-    return Json(task)
+    if wants_minimal(prefer):
+        return Empty(204, [(b"preference-applied", b"return=minimal")])
+    return Json(task, tag=task_tag(task))
 
 
 @router.patch(
-    "/{id}/complete", operation_id="complete_task", response_model=TaskRead, responses=documented(404, 413, 415)
+    "/{id}/complete",
+    operation_id="complete_task",
+    response_model=TaskRead,
+    responses=documented(404, 412, 413, 415) | {200: described("ETag")},
 )
 async def complete_task(
-    owner: Owner, database: Connections, id: TaskId, body: Annotated[TaskComplete, Body()] = TaskComplete()
+    owner: Owner,
+    database: Connections,
+    id: TaskId,
+    body: Annotated[TaskComplete, Body()] = TaskComplete(),
+    if_match: IfMatch = None,
 ) -> Response:
     """Complete or reopen a task: `completed` sets it, no body (or an empty one) toggles it."""
     completed = body.completed if body.model_fields_set else None
-    task = _task(await database.run(COMPLETE_TASK, owner.subject, task_id=id, completed=completed))
+    task = await _write(database, COMPLETE_TASK, owner.subject, if_match, task_id=id, completed=completed)
     _written(TaskEventName.COMPLETED if task.completed else TaskEventName.REOPENED, owner, task)
-    return Json(task)
+    return Json(task, tag=task_tag(task))
+
+
+async def _write(database: Database, write: Write, owner: str, if_match: str | None, **values: Value) -> Any:
+    """The task after the write, or before it if it deletes.
+
+    Raises:
+        Problem: 404, there is no such task; 412, it is not the one that ``If-Match`` names.
+    """
+    if if_match is None or if_match == "*":
+        return _task(await database.run(write.plain, owner, **values))
+    return _task(await database.run(write.if_unchanged, owner, versions=versions(if_match), **values))
 
 
 def _task(rows: list[Row]) -> Any:
     """The task of a statement that is about one.
 
     Raises:
-        Problem: 404, whether the task is another user's or does not exist.
+        Problem: 404, whether the task is another user's or does not exist; 412, it was not written.
     """
     if not rows:
         raise Problem(404, "There is no such task.")
+    if rows[0][0] is None:
+        raise Problem(412)
     return Task(*rows[0])
 
 
 def _written(event: TaskEventName, owner: Owner, task: Any) -> None:
     observe(TaskEvent(event, owner.subject, task.id))
-
-
-class Json(Response):
-    """A task, or a list of them, as ``TaskRead`` describes it; what all answers share is made once."""
-
-    def __init__(self, content: Any, *, status: int = 200, headers: RawHeaders = ()) -> None:
-        self.body = _encode(content)
-        if _has_whole_second(content):
-            self.body = _WHOLE_SECOND.sub(rb"\1.000000Z", self.body)
-        self.status_code = status
-        self.background = None
-        self.raw_headers = [*HEADERS, (b"content-length", b"%d" % len(self.body)), *headers]
-
-
-def _has_whole_second(content: Any) -> bool:
-    tasks = content if isinstance(content, list) else (content,)
-    return not all([task.created_at.microsecond and task.updated_at.microsecond for task in tasks])  # noqa: C419 - faster
