@@ -7,11 +7,11 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Header
+from fastapi import Header, Response
 from pydantic import AfterValidator
 
 from todo_api.models import IDEMPOTENCY_KEY_LENGTH
-from todo_api.routes.representations import version
+from todo_api.routes.representations import Empty, Json, version
 
 ENTITY_TAGS = {"pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}  # for the OpenAPI document
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -72,11 +72,14 @@ def versions(if_match: str) -> list[datetime]:
     return [moment for moment in moments if moment is not None]
 
 
-def matches(if_none_match: str | None, tag: str) -> bool:
-    """Whether ``If-None-Match`` holds this tag, weak or strong, or is ``*``."""
+def unless_matched(response: Json, if_none_match: str | None) -> Response:
+    """The answer, or 304 when ``If-None-Match`` holds its tag, weak or strong, or is ``*``."""
     if if_none_match is None:
-        return False
-    return if_none_match == "*" or any(f'"{opaque}"' == tag for _, opaque in _EACH_TAG.findall(if_none_match))
+        return response
+    tag = response.tag.decode()
+    if if_none_match != "*" and not any(f'"{opaque}"' == tag for _, opaque in _EACH_TAG.findall(if_none_match)):
+        return response
+    return Empty(304, [header for header in response.raw_headers if header[0] in {b"etag", b"link"}])
 
 
 def wants_minimal(prefer: str | None) -> bool:

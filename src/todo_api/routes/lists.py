@@ -5,12 +5,12 @@ digest of whose list it is, of its order and its filters, so that one from elsew
 no secret and grants nothing: the statement binds the owner, whatever the cursor says.
 """
 
-import hashlib
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import blake2b
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,6 +29,8 @@ COMPLETED_BY_STATUS = {"all": None, "pending": False, "completed": True}
 
 SortName = Literal["created_at", "updated_at", "title", "created", "updated"]
 Order = Literal["asc", "desc"]
+_CURSOR = re.compile(rb"(?:^|(?<=&))cursor=[^&]*&?")
+_UNSAFE = re.compile(rb"[^!#-;=?-~]")  # in the angle brackets of a Link
 _SORTS = {"created": "created_at", "updated": "updated_at"}
 _POSITIONS: dict[str, Decoder[Any]] = {
     "created_at": Decoder(tuple[datetime, int]),
@@ -64,6 +66,7 @@ class ListQuery:
     descending: bool
     limit: int
     after: tuple[Any, int] | None
+    path: bytes
     query_string: bytes
 
     @property
@@ -83,9 +86,11 @@ class ListQuery:
         key = getattr(last, self.sort)
         if self.sort == "title":
             key = key.encode().lower().decode()  # as the statement sorts: ASCII letters only
-        parameters = [pair for pair in _pairs(self.query_string) if pair[0] != "cursor"]
-        query = urlencode([*parameters, ("cursor", _sealed(encode((key, last.id)), self._list()))])
-        return f'</api/{quote(self.owner, safe="")}/tasks?{query}>; rel="next"'.encode()
+        others = _CURSOR.sub(b"", self.query_string).strip(b"&")
+        separator = b"&" if others else b""
+        cursor = _sealed(encode((key, last.id)), self._list()).encode()
+        url = b"%b?%b%bcursor=%b" % (self.path, others, separator, cursor)
+        return b'<%b>; rel="next"' % _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), url)
 
     def continued(self, cursor: str) -> "ListQuery":
         """The same list from a cursor on.
@@ -93,10 +98,10 @@ class ListQuery:
         Raises:
             ValueError: the cursor is not one of this list.
         """
-        position = _POSITIONS[self.sort].decode(_opened(cursor, self._list()))
-        if not 0 < position[1] <= LARGEST_ID:
-            raise ValueError("id")
-        return replace(self, after=position)
+        key, id = _POSITIONS[self.sort].decode(_opened(cursor, self._list()))
+        if not 0 < id <= LARGEST_ID or "\x00" in str(key):
+            raise ValueError("a position that no task can have")
+        return replace(self, after=(key, id))
 
     def _list(self) -> bytes:
         return encode((self.owner, self.status, self.search, self.sort, self.descending))
@@ -126,6 +131,7 @@ def _list_query(
         descending=direction == "desc",
         limit=limit,
         after=None,
+        path=request.scope["raw_path"],
         query_string=request.scope["query_string"],
     )
     if cursor is None:
@@ -138,10 +144,6 @@ def _list_query(
 
 
 Page = Annotated[ListQuery, Depends(_list_query)]
-
-
-def _pairs(query_string: bytes) -> list[tuple[str, str]]:
-    return parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
 
 
 def _sealed(position: bytes, of_list: bytes) -> str:
@@ -157,4 +159,4 @@ def _opened(cursor: str, of_list: bytes) -> bytes:
 
 
 def _seal(position: bytes, of_list: bytes) -> bytes:
-    return hashlib.blake2b(position, key=hashlib.sha256(of_list).digest(), digest_size=DIGEST_BYTES).digest()
+    return blake2b(of_list + position, digest_size=DIGEST_BYTES).digest()

@@ -1,9 +1,9 @@
 """What a task, or a list of them, looks like on the wire: JSON, an entity tag, the headers all answers share."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from msgspec import defstruct
@@ -31,48 +31,43 @@ _encode = Encoder().encode
 # The encoder leaves out a fraction of zero. No string can look like this: its quotes are escaped.
 _WHOLE_SECOND = re.compile(rb'(_at":"[0-9T:-]{19})Z')
 
+# A task's JSON ends in its updated_at; with its quotes, that is the form of an entity tag.
+_UPDATED_AT = slice(-len('"2026-11-20T20:53:46.424000Z"}'), -1)
+
 
 def described(*names: str) -> dict[str, Any]:
     """What the OpenAPI document says of an answer with these headers."""
     return {"headers": {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}}
 
 
-def task_tag(task: Any) -> str:
-    """The entity tag of a task (RFC 9110 §8.8.3): its ``updated_at``, which no two versions share."""
-    moment: datetime = task.updated_at
-    return version_tag(moment)
-
-
-def version_tag(moment: datetime) -> str:
-    """The entity tag of the version that was made at this moment, quotes included."""
-    return f'"{moment.isoformat(timespec="microseconds")[:-6]}Z"'
-
-
 def version(opaque_tag: str) -> datetime | None:
-    """The moment at which the version of this tag (without quotes) was made; None for a tag that is not ours."""
+    """The ``updated_at`` that this entity tag of a task, without its quotes, is; None when it is not ours."""
     try:
         moment = datetime.fromisoformat(opaque_tag)
+        return moment if f"{moment.isoformat(timespec='microseconds')[:-6]}Z" == opaque_tag else None
     except ValueError:
         return None
-    return moment if version_tag(moment) == f'"{opaque_tag}"' else None
 
 
 class Json(Response):
-    """A task, or a list of them, as ``TaskRead`` describes it; what all answers share is made once."""
+    """A task, or a list of them, as ``TaskRead`` describes it; what all answers share is made once.
 
-    def __init__(self, content: Any, *, tag: str | None = None, status: int = 200, headers: RawHeaders = ()) -> None:
-        self.body = _encode(content)
+    ``tag`` is its entity tag (RFC 9110 §8.8.3). A task's is its ``updated_at``, which no two versions
+    share; a list's is a digest of everything that tells one page from another, its Link included.
+    """
+
+    def __init__(self, content: Any, *, status: int = 200, headers: RawHeaders = ()) -> None:
+        body = _encode(content)
         if _has_whole_second(content):
-            self.body = _WHOLE_SECOND.sub(rb"\1.000000Z", self.body)
-        self.tag = tag or _digest(self.body, headers)
+            body = _WHOLE_SECOND.sub(rb"\1.000000Z", body)
+        if isinstance(content, list):
+            self.tag = b'"%b"' % sha256(b"".join((body, *[value for _, value in headers]))).hexdigest()[:32].encode()
+        else:
+            self.tag = body[_UPDATED_AT]
+        self.body = body
         self.status_code = status
         self.background = None
-        self.raw_headers = [
-            *JSON_HEADERS,
-            (b"content-length", b"%d" % len(self.body)),
-            (b"etag", self.tag.encode()),
-            *headers,
-        ]
+        self.raw_headers = [*JSON_HEADERS, (b"content-length", b"%d" % len(body)), (b"etag", self.tag), *headers]
 
 
 class Empty(Response):
@@ -83,14 +78,6 @@ class Empty(Response):
         self.status_code = status
         self.background = None
         self.raw_headers = [*SHARED_HEADERS, *headers]
-
-
-def _digest(body: bytes, headers: RawHeaders) -> str:
-    """An entity tag of everything that tells one page of a list from another, its Link included."""
-    digest = hashlib.sha256(body)
-    for _, value in headers:
-        digest.update(value)
-    return f'"{digest.hexdigest()[:32]}"'
 
 
 def _has_whole_second(content: Any) -> bool:

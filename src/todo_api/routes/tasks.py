@@ -22,9 +22,17 @@ from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
 from todo_api.problems import Problem, documented
 from todo_api.routes.compiled import CompiledRoute
-from todo_api.routes.conditions import IdempotencyKey, IfMatch, IfNoneMatch, Prefer, matches, versions, wants_minimal
+from todo_api.routes.conditions import (
+    IdempotencyKey,
+    IfMatch,
+    IfNoneMatch,
+    Prefer,
+    unless_matched,
+    versions,
+    wants_minimal,
+)
 from todo_api.routes.lists import Page
-from todo_api.routes.representations import Empty, Json, Task, described, task_tag
+from todo_api.routes.representations import Empty, Json, Task, described
 
 LONGEST_ID = 18  # digits; every such number is a bigint, and a bigint of more is never reached
 
@@ -99,10 +107,7 @@ async def list_tasks(owner: Owner, database: Connections, page: Page, if_none_ma
     if len(tasks) > page.limit:
         tasks.pop()
         headers = [(b"link", page.next_link(tasks[-1]))]
-    response = Json(tasks, headers=headers)
-    if matches(if_none_match, response.tag):
-        return Empty(304, [(b"etag", response.tag.encode()), *headers])
-    return response
+    return unless_matched(Json(tasks, headers=headers), if_none_match)
 
 
 @router.post(
@@ -132,7 +137,7 @@ async def create_task(
     headers = [(b"location", f"/api/{quote(owner.subject, safe='')}/tasks/{task.id}".encode())]
     if not created:
         headers.append((b"idempotent-replayed", b"true"))
-    return Json(task, tag=task_tag(task), status=201, headers=headers)
+    return Json(task, status=201, headers=headers)
 
 
 async def _create_once(database: Database, owner: str, key: str, values: dict[str, Value]) -> tuple[Any, bool]:
@@ -159,10 +164,7 @@ async def _create_once(database: Database, owner: str, key: str, values: dict[st
 async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_match: IfNoneMatch = None) -> Response:
     """One task."""
     task = _task(await database.run(SELECT_TASK, owner.subject, task_id=id))
-    tag = task_tag(task)
-    if matches(if_none_match, tag):
-        return Empty(304, [(b"etag", tag.encode())])
-    return Json(task, tag=tag)
+    return unless_matched(Json(task), if_none_match)
 
 
 @router.put(
@@ -188,7 +190,7 @@ async def update_task(
         completed=body.completed if "completed" in sent else None,
     )
     _written(TaskEventName.UPDATED, owner, task)
-    return Json(task, tag=task_tag(task))
+    return Json(task)
 
 
 @router.delete(
@@ -205,7 +207,7 @@ async def delete_task(
     _written(TaskEventName.DELETED, owner, task)
     if wants_minimal(prefer):
         return Empty(204, [(b"preference-applied", b"return=minimal")])
-    return Json(task, tag=task_tag(task))
+    return Json(task)
 
 
 @router.patch(
@@ -225,7 +227,7 @@ async def complete_task(
     completed = body.completed if body.model_fields_set else None
     task = await _write(database, COMPLETE_TASK, owner.subject, if_match, task_id=id, completed=completed)
     _written(TaskEventName.COMPLETED if task.completed else TaskEventName.REOPENED, owner, task)
-    return Json(task, tag=task_tag(task))
+    return Json(task)
 
 
 async def _write(database: Database, write: Write, owner: str, if_match: str | None, **values: Value) -> Any:
