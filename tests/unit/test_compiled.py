@@ -35,8 +35,9 @@ async def find(
     status: Literal["all", "new"] = "all",
     limit: Annotated[int, Query(ge=1, le=10, alias="max")] = 10,
     word: str | None = None,
+    tag: Annotated[str | None, Header(alias="If-None-Match", max_length=5)] = None,
 ) -> Response:
-    return _answer(shop=shop, status=status, limit=limit, word=word)
+    return _answer(shop=shop, status=status, limit=limit, word=word, tag=tag)
 
 
 async def change(shop: Shop, number: Number, body: TaskUpdate) -> Response:
@@ -86,6 +87,8 @@ JSON = {"Content-Type": "application/json"}
         ("GET", "/shop?max=1&max=2", {}),
         ("GET", "/shop?word=", {}),
         ("GET", "/shop?status=old&max=0", {}),
+        ("GET", "/shop", {"headers": {"If-None-Match": '"a"'}}),
+        ("GET", "/shop?max=0", {"headers": {"If-None-Match": '"longer"'}}),
         ("GET", "/shop?max=x", {}),
         ("GET", "/longer?max=x", {}),
         ("PUT", "/shop/7", {"json": {"title": " a ", "completed": True}}),
@@ -115,7 +118,7 @@ def test_openapi_document_is_that_of_stock_routes() -> None:
     assert build(CompiledRoute).openapi() == build(APIRoute).openapi()
 
 
-async def _takes_a_header(x: Annotated[str, Header()]) -> Response:
+async def _takes_a_required_header(x: Annotated[str, Header()]) -> Response:
     return Response(x)
 
 
@@ -141,7 +144,7 @@ async def _takes_a_resource(x: Annotated[int, Depends(_resource)]) -> Response:
 
 @pytest.mark.parametrize(
     "endpoint",
-    [_takes_a_header, _takes_background_tasks, _takes_a_required_query, _is_no_coroutine, _takes_a_resource],
+    [_takes_a_required_header, _takes_background_tasks, _takes_a_required_query, _is_no_coroutine, _takes_a_resource],
 )
 def test_endpoint_that_wants_more_is_refused_at_start_up(endpoint: Callable[..., Any]) -> None:
     with pytest.raises(TypeError):

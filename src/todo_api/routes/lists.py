@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
-from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder, encode
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
@@ -138,7 +137,7 @@ def _list_query(
         return query
     try:
         return query.continued(cursor)
-    except (ValueError, DecodeError, ValidationError):
+    except ValueError:
         message = "must come from the Link header of this very list"
         raise RequestValidationError([{"type": "cursor", "loc": ("query", "cursor"), "msg": message}]) from None
 
