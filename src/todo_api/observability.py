@@ -216,10 +216,10 @@ def configure_logging(level: str) -> None:
 def _as_json(moment: float, level: int, event: bytes, request_id: str | None) -> bytes:
     """One JSON object."""
     seconds = int(moment)
-    end = f',"request_id":"{request_id}"}}\n' if request_id else "}\n"
-    milliseconds = int((moment - seconds) * 1000)
-    head = f'{{"time":"{_second(seconds)}.{milliseconds:03d}Z","level":"{_level(level)}",'
-    return b"".join((head.encode(), event[1:-1], end.encode()))
+    head = (_second(seconds), int((moment - seconds) * 1000), _level(level).encode(), event[1:-1])
+    if request_id is None:
+        return b'{"time":"%b.%03dZ","level":"%b",%b}\n' % head
+    return b'{"time":"%b.%03dZ","level":"%b",%b,"request_id":"%b"}\n' % (*head, request_id.encode())
 
 
 def _as_text(moment: float, level: int, event: bytes, request_id: str | None) -> bytes:
@@ -238,9 +238,9 @@ def _level(number: int) -> str:
 
 
 @lru_cache(maxsize=2)
-def _second(seconds: int) -> str:
+def _second(seconds: int) -> bytes:
     """RFC 3339 to the second, in UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()
 
 
 _log = Log()

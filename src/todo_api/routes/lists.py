@@ -7,14 +7,15 @@ no secret and grants nothing: the statement binds the owner, whatever the cursor
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
+from msgspec import Struct
 from msgspec.json import Decoder, encode
+from msgspec.structs import replace
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from todo_api.db import Value
@@ -54,8 +55,7 @@ Limit = Annotated[
 Search = Annotated[str, StringConstraints(max_length=LONGEST_SEARCH), AfterValidator(without_nul)]
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(Struct, frozen=True):
     """One page of one list. ``after`` is the sort key and the id behind which it begins."""
 
     owner: str
