@@ -112,7 +112,7 @@ class TestKey:
 
     @pytest.mark.parametrize("key", ["", "k" * 256, "a b", "é".encode().decode("latin-1")])
     def test_anything_else_answers_400(self, alice: User, key: str) -> None:
-        response = alice.http.post(alice.base, json=BODY, headers={"Idempotency-Key": key.encode("latin-1")})
+        response = alice.http.post(alice.base, json=BODY, headers=[(b"Idempotency-Key", key.encode("latin-1"))])
 
         assert_invalid(response, ("Idempotency-Key", "must be 1 to 255 visible ASCII characters"))
         assert count(alice) == 0

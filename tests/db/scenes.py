@@ -20,11 +20,15 @@ PATIENCE_SECONDS = 5.0
 SCENE_SECONDS = 15.0
 
 INSERT = compile_statement(queries.INSERT_TASK)
+INSERT_ONCE = compile_statement(queries.INSERT_TASK_ONCE, repeatable=True)
 SELECT = compile_statement(queries.SELECT_TASK)
 LIST = compile_statement(queries.list_tasks())
 UPDATE = compile_statement(queries.UPDATE_TASK)
+UPDATE_UNCHANGED = compile_statement(queries.UPDATE_UNCHANGED_TASK)
 COMPLETE = compile_statement(queries.COMPLETE_TASK)
+COMPLETE_UNCHANGED = compile_statement(queries.COMPLETE_UNCHANGED_TASK)
 DELETE = compile_statement(queries.DELETE_TASK)
+DELETE_UNCHANGED = compile_statement(queries.DELETE_UNCHANGED_TASK)
 EVERY_TASK = compile_statement(select_rows(Task))
 
 ECHO = compile_statement(select(bindparam("value", type_=Text)))
@@ -66,6 +70,23 @@ async def insert(database: Database, owner: str, title: str = "Buy milk", descri
         INSERT, owner, email=None, name=None, title=title, description=description, completed=False
     )
     return ids(rows)[0]
+
+
+async def insert_once(database: Database, owner: str, key: str, *, title: str = "Buy milk") -> Row:
+    """Create a task with a key, as one request does; the row that answers it."""
+    rows = await database.run(
+        INSERT_ONCE,
+        owner,
+        key=key,
+        payload_digest=title,
+        attempt=secrets.token_hex(8),
+        email=None,
+        name=None,
+        title=title,
+        description=None,
+        completed=False,
+    )
+    return rows[0]
 
 
 async def echo(database: Database, value: str) -> str:

@@ -10,23 +10,27 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Integer, Text, bindparam, func, literal_column, select
-from sqlmodel import delete, update
+from sqlmodel import col, delete, update
 from sqlmodel import select as select_rows
 
 from tests.db.scenes import (
     BACKEND,
     COMPLETE,
+    COMPLETE_UNCHANGED,
     DELETE,
+    DELETE_UNCHANGED,
     DIVIDE,
     EVERY_TASK,
     INSERT,
     LIST,
     SELECT,
     UPDATE,
+    UPDATE_UNCHANGED,
     Witness,
     echo,
     ids,
     insert,
+    insert_once,
     new_owner,
     opened,
     play,
@@ -37,7 +41,7 @@ from tests.db.scenes import (
 )
 from tests.harness import database_url
 from tests.proxies import Proxy, proxying, url_through
-from todo_api import migrations
+from todo_api import migrations, queries
 from todo_api.db import (
     ROLE,
     USER_SETTING,
@@ -49,11 +53,12 @@ from todo_api.db import (
     Unavailable,
     compile_statement,
 )
-from todo_api.models import Task, User
+from todo_api.models import IdempotencyKey, Task, User
 
 BIG = 5_000_000
 MEGABYTE = 2**20
 
+LIST_ON = compile_statement(queries.list_tasks("title", descending=False, continued=True))
 REPEAT = compile_statement(select(func.repeat(literal_column("'x'"), bindparam("times", type_=Integer))))
 LENGTH = compile_statement(select(func.length(bindparam("value", type_=Text))))
 
@@ -76,12 +81,27 @@ class TestRoundTrips:
         [
             (SELECT, {}),
             (LIST, {"completed": None, "search": None, "limit": 100}),
+            (LIST_ON, {"completed": None, "search": "i", "limit": 100, "after_key": "a", "after_id": 1}),
             (INSERT, {"title": "New", "description": None, "completed": False, "email": None, "name": None}),
             (UPDATE, {"title": "New", "description": None, "set_description": True, "completed": None}),
             (COMPLETE, {"completed": None}),
             (DELETE, {}),
+            (UPDATE_UNCHANGED, {"title": "New", "description": None, "set_description": True, "completed": None}),
+            (COMPLETE_UNCHANGED, {"completed": None}),
+            (DELETE_UNCHANGED, {}),
         ],
-        ids=["read", "list", "create", "update", "complete", "delete"],
+        ids=[
+            "read",
+            "list",
+            "list on",
+            "create",
+            "update",
+            "complete",
+            "delete",
+            "update if unchanged",
+            "complete if unchanged",
+            "delete if unchanged",
+        ],
     )
     def test_each_operation_takes_exactly_one(
         self, worker_database: str, proxy: Proxy, statement: Statement, values: dict[str, Any]
@@ -90,12 +110,29 @@ class TestRoundTrips:
             async with opened(url_through(proxy.port, worker_database)) as database:
                 owner = new_owner()
                 tasks = [await insert(database, owner) for _ in range(4)]
+                versions = [row[6] for task in tasks for row in await database.run(SELECT, owner, task_id=task)]
+                values["versions"] = versions
                 await database.run(statement, owner, task_id=tasks.pop(), **values)
                 before = proxy.round_trips
                 for task in tasks:
                     assert await database.run(statement, owner, task_id=task, **values)
 
                 assert proxy.round_trips - before == len(tasks)
+
+        play(scene())
+
+    def test_create_with_a_key_takes_exactly_one_and_so_does_its_repetition(
+        self, worker_database: str, proxy: Proxy
+    ) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                owner = new_owner()
+                await insert_once(database, owner, "first")
+                for key in ("second", "second", "third"):
+                    before = proxy.round_trips
+                    await insert_once(database, owner, key)
+
+                    assert proxy.round_trips - before == 1
 
         play(scene())
 
@@ -411,6 +448,8 @@ class TestRowLevelSecurity:
     """Statements here lack every condition on the owner."""
 
     EVERY_USER = compile_statement(select_rows(User.id))
+    EVERY_KEY = compile_statement(select_rows(IdempotencyKey.key))
+    FORGET_ALL = compile_statement(delete(IdempotencyKey).returning(col(IdempotencyKey.key)))
     UPDATE_ALL = compile_statement(update(Task).values(title=bindparam("title", type_=Text)).returning(Task))
     DELETE_ALL = compile_statement(delete(Task).returning(Task))
     GIVE_AWAY = compile_statement(update(Task).values(user_id=bindparam("other", type_=Text)).returning(Task))
@@ -427,10 +466,10 @@ class TestRowLevelSecurity:
             connection.execute(f"GRANT {ROLE} TO {name}")
             connection.execute(f"GRANT ALL ON SCHEMA public TO {name}")
             if request.param == "owner":
-                for table in ("todo_api_version", "users", "tasks"):
+                for table in ("todo_api_version", "users", "tasks", "idempotency_keys"):
                     connection.execute(f"ALTER TABLE {table} OWNER TO {name}")
             else:
-                connection.execute(f"GRANT ALL ON users, tasks TO {name}")
+                connection.execute(f"GRANT ALL ON users, tasks, idempotency_keys TO {name}")
         yield database.replace("//postgres:@", f"//{name}@")
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(f"REASSIGN OWNED BY {name} TO postgres")
@@ -471,6 +510,20 @@ class TestRowLevelSecurity:
                 assert await database.run(SELECT, bob, task_id=his) == before
                 assert ids(await database.run(self.DELETE_ALL, alice)) == [hers]
                 assert await database.run(SELECT, bob, task_id=his) == before
+
+        play(scene())
+
+    def test_keys_of_others_are_neither_seen_nor_forgotten(self, login: str) -> None:
+        async def scene() -> None:
+            async with opened(login, connections=1) as database:
+                alice, bob = new_owner(), new_owner()
+                await insert_once(database, alice, "hers")
+                await insert_once(database, bob, "his")
+
+                assert await database.run(self.EVERY_KEY, alice) == [("hers",)]
+                assert await database.run(self.FORGET_ALL, alice) == [("hers",)]
+                assert await database.run(self.EVERY_KEY, bob) == [("his",)]
+                assert await database.run(self.EVERY_KEY, "") == []
 
         play(scene())
 

@@ -15,6 +15,7 @@ from tests.db.scenes import (
     echo,
     ids,
     insert,
+    insert_once,
     new_owner,
     opened,
     play,
@@ -201,6 +202,41 @@ class TestCut:
 
                 assert answers == [str(number) for number in range(100)]
                 assert proxy.accepted > 4
+
+        play(scene())
+
+
+class TestKeyedCreate:
+    """A create with a key may be sent again by the service itself."""
+
+    @pytest.mark.parametrize("answer_bytes", [0, 1, 100, 5_000, 20_001])
+    def test_those_whose_answers_were_cut_off_are_sent_again_and_there_exactly_once(
+        self, witness: Witness, proxy: Proxy, answer_bytes: int
+    ) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, witness.url), connections=1) as database:
+                await warm(database, 1)
+                owner, titles = new_owner(), [str(number) for number in range(100)]
+                before = proxy.accepted
+                proxy.cut_after(answer_bytes)
+                rows = await asyncio.gather(*(insert_once(database, owner, title, title=title) for title in titles))
+
+                assert proxy.accepted > before
+                assert [row[2] for row in rows] == titles
+                assert len({row[0] for row in rows}) == len(titles)
+                assert sorted(witness.titles(owner)) == sorted(titles)
+                assert {row[7:] for row in rows} == {(True, True)}  # each knows the task as its own work
+
+        play(scene())
+
+    def test_another_attempt_is_told_that_it_came_second(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database) as database:
+                owner = new_owner()
+                first, second = [await insert_once(database, owner, "k") for _ in range(2)]
+
+                assert first == (*second[:-1], True)
+                assert second[-1] is False
 
         play(scene())
 

@@ -89,7 +89,8 @@ def test_walk_while_others_write_sees_every_untouched_task_exactly_once(
     server: Server, alice: User, sort: str, order: str
 ) -> None:
     chance = random.Random(f"{sort} {order}")
-    stable, moving = [], []
+    stable: list[dict[str, Any]] = []
+    moving: list[dict[str, Any]] = []
     for number in range(60):
         task = alice.create(f"{chance.choice('abcXYZ')}{number % 7}")
         (stable if number % 2 else moving).append(task)

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -347,6 +347,106 @@ class TestDelete:
 
         assert run(queries.DELETE_TASK, owner="mallory", task_id=task["id"]) == []
         assert look() == [task]
+
+
+CONDITIONAL: dict[str, tuple[Any, dict[str, Value]]] = {
+    "update": (
+        queries.UPDATE_UNCHANGED_TASK,
+        {"title": None, "description": None, "set_description": False, "completed": None},
+    ),
+    "complete": (queries.COMPLETE_UNCHANGED_TASK, {"completed": None}),
+    "delete": (queries.DELETE_UNCHANGED_TASK, {}),
+}
+
+
+def version(task: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(task["updated_at"])
+
+
+@pytest.mark.parametrize("write", CONDITIONAL)
+class TestUnlessChanged:
+    """The same writes under a precondition: the versions that they may replace."""
+
+    def test_named_version_is_written(self, stored: Stored, run: Way, look: Look, write: str) -> None:
+        task, other = stored(), stored()
+        statement, values = CONDITIONAL[write]
+        versions = [version(other), version(task)]
+        (written,) = run(statement, owner=task["user_id"], task_id=task["id"], versions=versions, **values)
+
+        assert written["id"] == task["id"]
+        assert look() == ([other] if write == "delete" else [other, written])
+
+    def test_other_version_stays_and_answers_a_row_without_a_task(
+        self, stored: Stored, look: Look, worker_database: str, write: str
+    ) -> None:
+        task = stored()
+        statement, values = CONDITIONAL[write]
+        stale = [version(task) - timedelta(microseconds=1)]
+        with Session(engine_for(worker_database)) as session:
+            for versions in (stale, []):
+                given = {"owner": task["user_id"], "task_id": task["id"], "versions": versions, **values}
+                assert session.exec(statement, params=given).all() == [None]
+
+        assert look() == [task]
+
+    @pytest.mark.parametrize("absent", ["another's", "gone"])
+    def test_absent_task_answers_nothing(self, stored: Stored, run: Way, look: Look, write: str, absent: str) -> None:
+        task = stored()
+        statement, values = CONDITIONAL[write]
+        who, id = ("mallory", task["id"]) if absent == "another's" else (task["user_id"], 0)
+
+        assert run(statement, owner=who, task_id=id, versions=[version(task)], **values) == []
+        assert look() == [task]
+
+
+class TestInsertOnce:
+    def values(self, owner: str, attempt: str, title: str = "Buy milk") -> dict[str, Any]:
+        return {
+            "owner": owner, "key": "k", "payload_digest": title, "attempt": attempt, "email": "ada@example.com",
+            "name": None, "title": title, "description": None, "completed": False,
+        }  # fmt: skip
+
+    def test_session_creates_once(self, owner: str, look: Look, worker_database: str) -> None:
+        engine = engine_for(worker_database)
+        answers = []
+        for attempt, title in (("1", "Buy milk"), ("2", "Buy milk"), ("3", "Another")):
+            with Session(engine) as session:
+                row = session.execute(queries.INSERT_TASK_ONCE, self.values(owner, attempt, title)).one()
+                session.commit()
+            answers.append(tuple(row))
+        (task,) = look()
+
+        assert [answer[0] for answer in answers] == [task["id"]] * 3
+        assert [answer[7:] for answer in answers] == [(True, True), (True, False), (False, False)]
+        assert rfc3339(answers[1][5]) == task["created_at"] == task["updated_at"]
+        assert user_row(worker_database, owner)[0] == "ada@example.com"
+
+
+class TestLists:
+    @pytest.mark.parametrize("continued", [False, True])
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize("sort", queries.SORT_KEYS)
+    def test_both_ways_answer_the_same_list(
+        self, stored: Stored, ways: dict[str, Way], owner: str, sort: str, *, descending: bool, continued: bool
+    ) -> None:
+        tasks = [stored(title) for title in ("b", "A", "a", "c")]
+        key = "a" if sort == "title" else datetime.fromisoformat(tasks[1]["created_at"])
+        after: dict[str, Any] = {"after_key": key, "after_id": tasks[1]["id"]} if continued else {}
+        statement = queries.list_tasks(sort, descending=descending, continued=continued)
+        answers = [way(statement, owner=owner, completed=None, search=None, limit=10, **after) for way in ways.values()]
+        names = ["A", "a", "b", "c"] if sort == "title" else ["b", "A", "a", "c"]
+        names = names[::-1] if descending else names
+
+        assert answers[0] == answers[1]
+        assert [task["title"] for task in answers[0]] == (names[names.index("A") + 1 :] if continued else names)
+
+    def test_search_is_ordinary_text(self, stored: Stored, run: Way, owner: str) -> None:
+        for title in ("100%", "100", "a_b", "acb", "\\"):
+            stored(title)
+        for search in ("%", "_", "\\"):
+            found = run(queries.list_tasks(), owner=owner, completed=None, search=search, limit=10)
+
+            assert len(found) == 1
 
 
 class TestTimes:
