@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.test_tasks import assert_invalid, assert_problem
 from tests.harness import Server, User, serving
+from tests.proxies import Proxy, proxying, url_through
 
 BODY = {"title": "Buy milk", "description": "Two litres", "completed": True}
 REPLAYED = "idempotent-replayed"
@@ -178,6 +179,50 @@ class TestManyAtOnce:
 
         for body, response in zip(bodies, responses, strict=True):
             assert response.status_code == (201 if body["title"] == task["title"] else 422)
+
+
+class TestLostConnection:
+    """The connection to the database ends after the create was sent and before its answer is here."""
+
+    @pytest.fixture(scope="module")
+    @staticmethod
+    def proxy(worker_database: str) -> Iterator[Proxy]:
+        with proxying(worker_database) as proxy:
+            yield proxy
+
+    @pytest.fixture(scope="module")
+    @staticmethod
+    def behind(proxy: Proxy, worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+        url = url_through(proxy.port, worker_database)
+        with serving(tmp_path_factory.mktemp("behind"), DATABASE_URL=url) as server:
+            yield server
+
+    @pytest.mark.parametrize("answer_bytes", [0, 1, 60, 200])
+    def test_with_a_key_the_service_itself_repeats_it(
+        self, behind: Server, proxy: Proxy, alice: User, answer_bytes: int
+    ) -> None:
+        user = behind.user(alice.id)
+        count(user)  # connected
+        proxy.cut_after(answer_bytes)
+        response = create(user, "k")
+
+        assert response.status_code == 201
+        assert REPLAYED not in response.headers
+        assert alice.http.get(alice.base).json() == [response.json()]
+        assert len(behind.log(event="task.created", user_id=alice.id)) == 1
+        assert create(user, "k").content == response.content
+
+    def test_without_a_key_it_answers_503_and_the_task_is_there_at_most_once(
+        self, behind: Server, proxy: Proxy, alice: User
+    ) -> None:
+        user = behind.user(alice.id)
+        count(user)
+        proxy.cut_after(0)
+        response = user.http.post(user.base, json=BODY)
+
+        assert_problem(response, 503, "unavailable")
+        assert response.headers["retry-after"] == "1"
+        assert count(alice) <= 1
 
 
 class TestOldKeys:
