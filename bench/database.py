@@ -116,10 +116,10 @@ def started() -> Iterator[Postgres]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def filled(postgres: Postgres, name: str, tasks: int) -> Target:
-    """A migrated database with this many tasks, ``TASKS_PER_USER`` for each user, and its file of active users."""
-    users = max(1, tasks // TASKS_PER_USER)
-    target = Target(name, postgres.socket, postgres.directory / f"{name}.users", users * TASKS_PER_USER)
+def filled(postgres: Postgres, name: str, tasks: int, *, tasks_per_user: int = TASKS_PER_USER) -> Target:
+    """A migrated database with this many tasks, and its file of active users."""
+    users = max(1, tasks // tasks_per_user)
+    target = Target(name, postgres.socket, postgres.directory / f"{name}.users", users * tasks_per_user)
     with psycopg.connect(f"postgresql://postgres@/postgres?host={postgres.socket}", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     migrations.upgrade(target.url)

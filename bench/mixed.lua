@@ -1,6 +1,6 @@
 -- The load. wrk ... -s mixed.lua URL -- FILE KIND SEED
 -- FILE has a line for each user: id, token and the ids of the user's tasks, separated by tabs.
--- KIND is mixed, list, get, post, patch or refused (no token, ten requests a second and connection).
+-- KIND is mixed, list, long (1,000 tasks), get, post, patch or refused (no token, ten requests a second and connection).
 
 local users = {}
 local random = math.random
@@ -17,6 +17,7 @@ function init(arguments)
     end
     local user = {
       list = "GET" .. base .. "?limit=20" .. rest .. "\r\n",
+      long = "GET" .. base .. "?limit=1000" .. rest .. "\r\n",
       post = "POST" .. base .. body('{"title":"Buy milk","description":"Two litres, semi-skimmed"}'),
       refused = "GET" .. base .. "?limit=20 HTTP/1.1\r\n" .. host .. "\r\n",
       get = "GET" .. base .. "/",
@@ -41,6 +42,10 @@ end
 
 function kinds.list()
   return users[random(#users)].list
+end
+
+function kinds.long()
+  return users[random(#users)].long
 end
 
 function kinds.get()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from bench.contenders import FASTIFY, GO, NAMES, OURS, PGBENCH, TUTORIAL, Server, Unavailable, serving
 from bench.database import ACTIVE_USERS, TASKS_PER_USER, Postgres, Target, filled
@@ -18,6 +19,7 @@ SMALL_TASKS = ACTIVE_USERS * TASKS_PER_USER
 WARM_UP_SECONDS = 2
 DELAY_MILLISECONDS = 5
 CROWD = 1_000
+LONG_LIST = 1_000
 MEMORY_REQUESTS = 500_000
 MEMORY_LIMIT_SECONDS = 600
 MEGABYTE = 2**20
@@ -105,6 +107,20 @@ class Bench:
                 if len(table.rounds) == 2:
                     share = 1 / table.ratio(f"{OURS}{suffix}")
                     table.notes.append(f"Throughput with the big table is {share:.2f} of that with the small one.")
+                yield table
+
+    def rows(self) -> Iterator[Table]:
+        """Ours, lists of 20 and of 1,000 tasks of the same users."""
+        target = filled(self._postgres, "rows", LONG_LIST * 100, tasks_per_user=LONG_LIST)
+        with self._started([OURS], target) as (servers, absent):
+            costs = []
+            for kind, length in (("list", 20), ("long", LONG_LIST)):
+                table = Table(f"{kind}: {length:,} of {LONG_LIST:,} tasks, 8 connections", OURS, absent=absent)
+                self._rounds(table, servers, kind=kind, connections=8)
+                costs += [median(result.cpu_microseconds for result in table.rounds[OURS]) for _ in servers]
+                if len(costs) == 2:
+                    per_thousand = (costs[1] - costs[0]) * 1000 / (LONG_LIST - 20)
+                    table.notes.append(f"1,000 rows more cost the service {per_thousand:.0f} µs of CPU.")
                 yield table
 
     def memory(self) -> Iterator[Table]:

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from msgspec import defstruct
 from msgspec.json import Encoder
 from starlette.responses import Response
+from xxhash import xxh3_128
 
 from todo_api.models import TaskRead
 
@@ -61,7 +61,10 @@ class Json(Response):
         if _has_whole_second(content):
             body = _WHOLE_SECOND.sub(rb"\1.000000Z", body)
         if isinstance(content, list):
-            self.tag = b'"%b"' % sha256(b"".join((body, *[value for _, value in headers]))).hexdigest()[:32].encode()
+            digest = xxh3_128(body)
+            for _, value in headers:
+                digest.update(value)
+            self.tag = b'"%b"' % digest.hexdigest().encode()
         else:
             self.tag = body[_UPDATED_AT]
         self.body = body
