@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup run test check bench format lock clean
+.PHONY: help setup run test check bench client format lock clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,9 +24,15 @@ check: .venv/development ## lint, types, import directions, dependencies, lock
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry src
 	@$(BIN)/python requirements/lock.py --check
+	@$(BIN)/python clients/openapi.py --check
 
 bench: .venv/development ## measure beside other stacks; see bench/README.md
 	@$(BIN)/python -m bench $(BENCH)
+
+client: .venv/development .venv/node ## generate the OpenAPI document and the TypeScript client anew (needs Node 18)
+	@$(BIN)/python clients/openapi.py
+	@npm --prefix clients/typescript run --silent generate
+	@npm --prefix clients/typescript run --silent build
 
 format: .venv/development ## let ruff write the layout
 	@$(BIN)/ruff check --fix .
@@ -36,7 +42,7 @@ lock: .venv/development ## resolve pyproject.toml into requirements/*.txt, upgra
 	@$(BIN)/python requirements/lock.py --upgrade
 
 clean: ## remove everything that make made, the embedded database included
-	rm -rf .venv .data
+	rm -rf .venv .data clients/typescript/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
@@ -49,4 +55,9 @@ clean: ## remove everything that make made, the embedded database included
 
 .venv/development: .venv/runtime requirements/development.txt
 	@$(INSTALL) --require-hashes -r requirements/development.txt
+	@touch $@
+
+# What generates, compiles and tests the TypeScript client.
+.venv/node: clients/typescript/package-lock.json | .venv/bin/python
+	@npm ci --prefix clients/typescript --silent
 	@touch $@

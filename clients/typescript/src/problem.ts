@@ -1,0 +1,53 @@
+/** What the service says when it refuses. */
+
+import type { components } from "./schema.js";
+
+export type FieldError = components["schemas"]["FieldError"];
+
+/**
+ * A refusal (RFC 9457). Show `detail` to people, read `status` and `code` in programs.
+ *
+ * A gateway in front of the service may refuse in a format of its own; then `code` is "unknown".
+ */
+export class Problem extends Error {
+  override readonly name = "Problem";
+  readonly status: number;
+  readonly code: string;
+  /** One sentence for people. */
+  readonly detail: string;
+  /** What the service's log calls the request; empty when unknown. */
+  readonly requestId: string;
+  /** Each offending field; empty unless the status is 400. */
+  readonly errors: readonly FieldError[];
+  /** Seconds after which it makes sense to try again, where the answer says so. */
+  readonly retryAfter: number | null;
+
+  constructor(response: Response, body: unknown) {
+    const given: { code?: unknown; detail?: unknown; errors?: unknown } =
+      typeof body === "object" && body !== null ? body : {};
+    const detail = text(given.detail, `The service answered with status ${response.status}.`);
+    super(detail);
+    this.status = response.status;
+    this.code = text(given.code, "unknown");
+    this.detail = detail;
+    this.requestId = response.headers.get("X-Request-ID") ?? "";
+    this.errors = Array.isArray(given.errors) ? given.errors.filter(isFieldError) : [];
+    this.retryAfter = retryAfterSeconds(response);
+  }
+}
+
+/** What `Retry-After` asks for, in seconds from now; it may be a number or a date (RFC 9110 §10.2.3). */
+export function retryAfterSeconds(response: Response): number | null {
+  const value = response.headers.get("Retry-After");
+  if (value === null) return null;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
+  return Number.isNaN(seconds) ? null : Math.max(0, seconds);
+}
+
+function text(value: unknown, otherwise: string): string {
+  return typeof value === "string" && value !== "" ? value : otherwise;
+}
+
+function isFieldError(value: unknown): value is FieldError {
+  return typeof value === "object" && value !== null && "field" in value && "message" in value;
+}
