@@ -15,6 +15,7 @@ run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
 	@$(BIN)/todo-api serve
 
 test: .venv/development ## run every test against a real PostgreSQL
+	@! command -v npm >/dev/null || $(MAKE) .venv/node || echo "The tests of the TypeScript client are skipped."
 	@$(BIN)/python -m pytest
 
 check: .venv/development ## lint, types, import directions, dependencies, lock
@@ -59,5 +60,5 @@ clean: ## remove everything that make made, the embedded database included
 
 # What generates, compiles and tests the TypeScript client.
 .venv/node: clients/typescript/package-lock.json | .venv/bin/python
-	@npm ci --prefix clients/typescript --silent
+	@npm ci --prefix clients/typescript --silent --fetch-retries 1
 	@touch $@

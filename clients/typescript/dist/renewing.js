@@ -8,19 +8,17 @@
 export function renewing(fetchToken, marginSeconds = 30) {
     let kept;
     let pending;
-    function usable(refused, marginMilliseconds) {
-        if (kept === undefined || kept.token === refused)
-            return undefined;
-        return Date.now() < kept.expiresAt - marginMilliseconds ? kept.token : undefined;
+    function usable(marginMilliseconds) {
+        return kept !== undefined && Date.now() < kept.expiresAt - marginMilliseconds ? kept.token : undefined;
     }
-    async function renew(refused) {
+    async function renew() {
         try {
             const token = await fetchToken();
             kept = { token, expiresAt: expiry(token) };
             return token;
         }
         catch (error) {
-            const old = usable(refused, 0);
+            const old = usable(0);
             if (old === undefined)
                 throw error;
             return old;
@@ -30,10 +28,12 @@ export function renewing(fetchToken, marginSeconds = 30) {
         }
     }
     return async (refused) => {
-        const token = usable(refused, marginSeconds * 1000);
+        if (kept !== undefined && kept.token === refused)
+            kept = undefined;
+        const token = usable(marginSeconds * 1000);
         if (token !== undefined)
             return token;
-        pending ??= renew(refused);
+        pending ??= renew();
         return pending;
     };
 }

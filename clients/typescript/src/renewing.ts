@@ -22,18 +22,17 @@ export function renewing(fetchToken: () => Promise<string>, marginSeconds = 30):
   let kept: Kept | undefined;
   let pending: Promise<string> | undefined;
 
-  function usable(refused: string | undefined, marginMilliseconds: number): string | undefined {
-    if (kept === undefined || kept.token === refused) return undefined;
-    return Date.now() < kept.expiresAt - marginMilliseconds ? kept.token : undefined;
+  function usable(marginMilliseconds: number): string | undefined {
+    return kept !== undefined && Date.now() < kept.expiresAt - marginMilliseconds ? kept.token : undefined;
   }
 
-  async function renew(refused: string | undefined): Promise<string> {
+  async function renew(): Promise<string> {
     try {
       const token = await fetchToken();
       kept = { token, expiresAt: expiry(token) };
       return token;
     } catch (error) {
-      const old = usable(refused, 0);
+      const old = usable(0);
       if (old === undefined) throw error;
       return old;
     } finally {
@@ -42,9 +41,10 @@ export function renewing(fetchToken: () => Promise<string>, marginSeconds = 30):
   }
 
   return async (refused) => {
-    const token = usable(refused, marginSeconds * 1000);
+    if (kept !== undefined && kept.token === refused) kept = undefined;
+    const token = usable(marginSeconds * 1000);
     if (token !== undefined) return token;
-    pending ??= renew(refused);
+    pending ??= renew();
     return pending;
   };
 }

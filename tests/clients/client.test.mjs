@@ -1,0 +1,389 @@
+// The TypeScript client against the running service, over a network that fails.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Problem, TodoClient, renewing } from "../../clients/typescript/dist/index.js";
+import { API, brokenOff, cut, gateway, lost, newUser, sign, silent, unreliable } from "./service.mjs";
+
+const together = { concurrency: true };
+
+/** A client of a user; of a new one unless told. */
+function clientOf({ user = newUser(), baseUrl = API, ...options } = {}) {
+  return new TodoClient({ baseUrl, userId: user, token: async () => sign(user), ...options });
+}
+
+/** Two clients of one new user: one over a network with these faults, and one beside it. */
+async function overFaults(t, faults, options = {}) {
+  const user = newUser();
+  const network = await unreliable();
+  t.after(network.stop);
+  const client = clientOf({ user, baseUrl: network.url, ...options });
+  network.faults.push(...faults);
+  return { client, direct: clientOf({ user }), network };
+}
+
+async function titles(client, query) {
+  const found = [];
+  for await (const task of client.all(query)) found.push(task.title);
+  return found;
+}
+
+describe("a task", together, () => {
+  test("is created, read, changed, completed, reopened and removed", async () => {
+    const client = clientOf();
+
+    const { value: task, etag } = await client.create({ title: "Buy milk", description: "Two litres" });
+    assert.deepEqual(await client.get(task.id), { value: task, etag });
+    const renamed = await client.update(task.id, { title: "Buy oat milk" });
+    assert.equal(renamed.value.description, "Two litres");
+    assert.equal((await client.complete(task.id)).value.completed, true);
+    assert.equal((await client.complete(task.id, true)).value.completed, true);
+    assert.equal((await client.complete(task.id, false)).value.completed, false);
+    const removed = await client.remove(task.id);
+
+    assert.equal(removed.title, "Buy oat milk");
+    await assert.rejects(client.get(task.id), { status: 404, code: "not_found" });
+  });
+
+  test("belongs to a user whose id is no plain word", async () => {
+    const client = clientOf({ user: `${newUser()}/ü %2F?#` });
+
+    const { value: task } = await client.create({ title: "Buy milk" });
+
+    assert.deepEqual((await client.list()).tasks, [task]);
+  });
+
+  test("is not overwritten by somebody who read an older version", async () => {
+    const client = clientOf();
+    const { value: task, etag } = await client.create({ title: "Buy milk" });
+    const newer = await client.update(task.id, { title: "Buy bread" }, etag);
+
+    for (const write of [
+      () => client.update(task.id, { title: "Buy butter" }, etag),
+      () => client.complete(task.id, true, etag),
+      () => client.complete(task.id, undefined, etag),
+      () => client.remove(task.id, etag),
+    ]) {
+      await assert.rejects(write, { name: "Problem", status: 412, code: "precondition_failed" });
+    }
+    assert.deepEqual(await client.get(task.id), newer);
+  });
+
+  test("is created once by one key", async () => {
+    const client = clientOf();
+
+    const first = await client.create({ title: "Buy milk" }, "breakfast");
+    const second = await client.create({ title: "Buy milk" }, "breakfast");
+
+    assert.deepEqual(second, first);
+    await assert.rejects(client.create({ title: "Buy tea" }, "breakfast"), { status: 422 });
+  });
+});
+
+describe("a refusal", together, () => {
+  test("says what to show, which fields and which request", async () => {
+    const problem = await clientOf()
+      .create({ title: " ", description: "x".repeat(1001) })
+      .then(assert.fail, (error) => error);
+
+    assert(problem instanceof Problem && problem instanceof Error);
+    assert.equal(problem.status, 400);
+    assert.equal(problem.code, "invalid_request");
+    assert.equal(problem.message, problem.detail);
+    assert.match(problem.detail, /^title: must not be blank/);
+    assert.deepEqual(problem.errors.map(({ field }) => field), ["title", "description"]);
+    assert.match(problem.requestId, /^[0-9a-f]{16}$/);
+    assert.equal(problem.retryAfter, null);
+  });
+
+  test("of a gateway is a problem too", async (t) => {
+    const { client } = await overFaults(t, [gateway(418)]);
+
+    await assert.rejects(client.list(), {
+      name: "Problem",
+      status: 418,
+      code: "unknown",
+      detail: "The service answered with status 418.",
+      requestId: "",
+    });
+  });
+});
+
+describe("a list", together, () => {
+  test("is filtered and sorted", async () => {
+    const client = clientOf();
+    for (const title of ["Bread", "apples & pears", "Butter"]) await client.create({ title });
+    const { value: done } = await client.create({ title: "Beer", completed: true });
+
+    assert.deepEqual((await client.list({ status: "completed" })).tasks, [done]);
+    assert.deepEqual(await titles(client, { search: "S & p" }), ["apples & pears"]);
+    assert.deepEqual(await titles(client, { sort: "title" }), ["apples & pears", "Beer", "Bread", "Butter"]);
+    assert.deepEqual(await titles(client, { order: "asc", status: "pending" }), ["Bread", "apples & pears", "Butter"]);
+  });
+
+  test("is walked page by page to its end", async () => {
+    const client = clientOf();
+    for (let number = 1; number <= 5; number++) await client.create({ title: `no & ${number}` });
+    const query = { limit: 2, order: "asc", search: "o & " };
+
+    const first = await client.list(query);
+    const second = await first.next();
+    const third = await second.next();
+
+    assert.deepEqual([first, second, third].map(({ tasks }) => tasks.length), [2, 2, 1]);
+    assert.equal(third.next, null);
+    assert.equal(new Set([first, second, third].map(({ etag }) => etag)).size, 3);
+    assert.deepEqual(await titles(client, query), [1, 2, 3, 4, 5].map((number) => `no & ${number}`));
+  });
+
+  test("is fetched no further than the loop goes", async (t) => {
+    const { client, direct, network } = await overFaults(t, []);
+    for (let number = 0; number < 4; number++) await direct.create({ title: "Buy milk" });
+
+    for await (const _ of client.all({ limit: 2 })) break;
+
+    assert.equal(network.requests.length, 1);
+  });
+});
+
+describe("over a network that fails", together, () => {
+  for (const [name, fault] of Object.entries({ "is cut": cut, "loses the answer": lost(), "breaks off": brokenOff })) {
+    test(`that ${name}, a create makes one task`, async (t) => {
+      const { client, direct, network } = await overFaults(t, [fault, fault]);
+
+      const { value: task } = await client.create({ title: "Buy milk" });
+
+      assert.deepEqual((await direct.list()).tasks, [task]);
+      assert.equal(network.requests.length, 3);
+      assert.equal(new Set(network.requests.map(({ headers }) => headers["idempotency-key"])).size, 1);
+    });
+
+    test(`that ${name}, a list and a task are read`, async (t) => {
+      const { client, direct } = await overFaults(t, [fault]);
+      const created = await direct.create({ title: "Buy milk" });
+
+      assert.deepEqual((await client.list()).tasks, [created.value]);
+      assert.deepEqual(await client.get(created.value.id), created);
+    });
+
+    test(`that ${name}, a change to a version is made once and answered`, async (t) => {
+      const { client, direct, network } = await overFaults(t, [fault]);
+      const { value: task, etag } = await direct.create({ title: "Buy milk" });
+
+      const changed = await client.update(task.id, { title: " Buy tea ", description: "Green" }, etag);
+      network.faults.push(fault);
+      const completed = await client.complete(task.id, true, changed.etag);
+
+      assert.deepEqual(await direct.get(task.id), completed);
+      assert.equal(changed.value.title, "Buy tea");
+      assert.equal(completed.value.completed, true);
+    });
+
+    test(`that ${name}, a task is removed`, async (t) => {
+      const { client, direct } = await overFaults(t, [fault]);
+      const { value: task } = await direct.create({ title: "Buy milk" });
+
+      const removed = await client.remove(task.id);
+
+      assert.deepEqual(removed, fault === cut ? task : null);
+      assert.deepEqual((await direct.list()).tasks, []);
+    });
+
+    test(`that ${name}, a toggle is sent once`, async (t) => {
+      const { client, direct, network } = await overFaults(t, [fault]);
+      const { value: task } = await direct.create({ title: "Buy milk" });
+
+      await assert.rejects(client.complete(task.id), TypeError);
+
+      assert.equal(network.requests.length, 1);
+      assert.equal((await direct.get(task.id)).value.completed, fault !== cut);
+    });
+  }
+
+  test("a change loses to another one that came in between", async (t) => {
+    const { client, direct } = await overFaults(t, [lost(() => direct.update(task.id, { title: "Buy tea" }))]);
+    const { value: task, etag } = await direct.create({ title: "Buy milk" });
+
+    await assert.rejects(client.update(task.id, { title: "Buy bread" }, etag), { status: 412 });
+
+    assert.equal((await direct.get(task.id)).value.title, "Buy tea");
+  });
+
+  test("a task that never was is not called removed", async (t) => {
+    const { client } = await overFaults(t, []);
+
+    await assert.rejects(client.remove(1), { status: 404 });
+  });
+
+  test("a failure for good is the one of fetch", async (t) => {
+    const { client, network } = await overFaults(t, [cut, cut, cut], { retries: 2 });
+
+    await assert.rejects(client.list(), TypeError);
+
+    assert.equal(network.requests.length, 3);
+  });
+});
+
+describe("while the service is unavailable", together, () => {
+  for (const status of [502, 503, 504]) {
+    test(`a request is repeated after ${status}`, async (t) => {
+      const { client, network } = await overFaults(t, [gateway(status), gateway(status)]);
+
+      assert.deepEqual((await client.list()).tasks, []);
+
+      assert.equal(network.requests.length, 3);
+    });
+  }
+
+  test("Retry-After is waited for", async (t) => {
+    const { client, network } = await overFaults(t, [gateway(503, { "Retry-After": "1" })]);
+
+    await client.create({ title: "Buy milk" });
+
+    const [first, second] = network.requests;
+    assert(second.at - first.at >= 1000 && second.at - first.at < 3000);
+  });
+
+  test("a request gives up in the end and says when to come again", async (t) => {
+    const faults = Array.from({ length: 3 }, () => gateway(503, { "Retry-After": "0" }));
+    const { client, network } = await overFaults(t, faults, { retries: 2 });
+
+    await assert.rejects(client.list(), { name: "Problem", status: 503, retryAfter: 0 });
+
+    assert.equal(network.requests.length, 3);
+  });
+
+  test("nobody waits for minutes", async (t) => {
+    const later = new Date(Date.now() + 120_000).toUTCString();
+    const { client, network } = await overFaults(t, [gateway(503, { "Retry-After": later })]);
+
+    const problem = await client.list().then(assert.fail, (error) => error);
+
+    assert(problem.retryAfter > 110 && problem.retryAfter <= 120);
+    assert.equal(network.requests.length, 1);
+  });
+
+  test("a toggle is not repeated", async (t) => {
+    const { client, network } = await overFaults(t, [gateway(503)]);
+
+    await assert.rejects(client.complete(1), { status: 503 });
+
+    assert.equal(network.requests.length, 1);
+  });
+});
+
+describe("a token", together, () => {
+  test("that is refused is renewed, once for all requests", async () => {
+    const user = newUser();
+    const tokens = [sign(user, -60), sign(user)]; // the client's clock is two minutes behind
+    let fetched = 0;
+    const client = clientOf({ user, token: renewing(async () => tokens[fetched++], -120) });
+
+    const pages = await Promise.all(Array.from({ length: 10 }, () => client.list()));
+
+    assert.equal(pages.length, 10);
+    assert.equal(fetched, 2);
+  });
+
+  test("that is refused is renewed for a toggle too", async () => {
+    const user = newUser();
+    const client = clientOf({ user, token: async (refused) => sign(user, refused === undefined ? -60 : 900) });
+    const { value: task } = await client.create({ title: "Buy milk" });
+
+    assert.equal((await client.complete(task.id)).value.completed, true);
+  });
+
+  test("that is refused twice is a problem", async (t) => {
+    const { client, network } = await overFaults(t, [], { token: async () => sign(newUser(), -60) });
+
+    await assert.rejects(client.list(), { status: 401, code: "unauthorized", detail: "The token has expired." });
+
+    assert.equal(network.requests.length, 2);
+  });
+
+  test("that is refused and stays the same is not sent again", async (t) => {
+    const expired = sign(newUser(), -60);
+    const { client, network } = await overFaults(t, [], { token: async () => expired });
+
+    await assert.rejects(client.list(), { status: 401 });
+
+    assert.equal(network.requests.length, 1);
+  });
+
+  test("that cannot be had is said as it is, and nothing is sent", async (t) => {
+    const { client, network } = await overFaults(t, [], { token: () => Promise.reject(new Error("Signed out.")) });
+
+    await assert.rejects(client.list(), { message: "Signed out." });
+
+    assert.equal(network.requests.length, 0);
+  });
+
+  test("that cannot be fetched for the network is fetched again", async () => {
+    const user = newUser();
+    const failures = [new TypeError("fetch failed")];
+    const fetchToken = async () => {
+      for (const failure of failures.splice(0)) throw failure;
+      return sign(user);
+    };
+    const client = clientOf({ user, token: fetchToken });
+
+    assert.deepEqual((await client.list()).tasks, []);
+  });
+
+  test("is kept until shortly before it expires", async () => {
+    const user = newUser();
+    const tokens = [sign(user, 60), sign(user, 600)];
+    const renewingAt = (marginSeconds) => {
+      let fetched = 0;
+      return renewing(async () => tokens[fetched++], marginSeconds);
+    };
+    const [early, late] = [renewingAt(90), renewingAt(30)];
+
+    assert.deepEqual([await late(), await late()], [tokens[0], tokens[0]]);
+    assert.deepEqual([await early(), await early(), await early()], [tokens[0], tokens[1], tokens[1]]);
+  });
+
+  test("is fetched once for all who wait for it", async () => {
+    let fetched = 0;
+    const token = renewing(async () => `token ${++fetched}`);
+
+    const first = await Promise.all([token(), token(), token()]);
+    const second = await Promise.all([token("token 1"), token("token 1"), token()]);
+
+    assert.deepEqual(first, Array(3).fill("token 1"));
+    assert.deepEqual(second, Array(3).fill("token 2"));
+    assert.equal(await token("token 1"), "token 2");
+  });
+
+  test("serves on while no new one can be had, until it expires or is refused", async () => {
+    const old = sign(newUser(), 60);
+    const answers = [old];
+    const token = renewing(async () => answers.pop() ?? assert.fail("The identity server is away."), 90);
+
+    assert.deepEqual([await token(), await token()], [old, old]);
+    await assert.rejects(token(old), /away/);
+  });
+
+  test("whose lifetime cannot be read is kept until it is refused", async () => {
+    let fetched = 0;
+    const token = renewing(async () => `opaque${++fetched}`);
+
+    assert.deepEqual([await token(), await token(), await token("opaque1")], ["opaque1", "opaque1", "opaque2"]);
+  });
+});
+
+describe("over a network that falls silent", () => {
+  test("a request is sent again", async (t) => {
+    const { client, direct, network } = await overFaults(t, [silent]);
+    const timeout = AbortSignal.timeout;
+    t.after(() => {
+      AbortSignal.timeout = timeout;
+    });
+    AbortSignal.timeout = (milliseconds) => timeout.call(AbortSignal, milliseconds / 50);
+
+    const { value: task } = await client.create({ title: "Buy milk" });
+
+    assert.deepEqual((await direct.list()).tasks, [task]);
+    assert.equal(network.requests.length, 2);
+  });
+});

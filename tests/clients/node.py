@@ -1,0 +1,55 @@
+"""Running Node: the tests written for its test runner, and the client's own tools."""
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.harness import SECRET, Server
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parent.parent / "clients" / "typescript"
+OLDEST_NODE = 18
+LONGEST_RUN_SECONDS = 100
+
+
+def node(script: str | Path, *arguments: str | Path, **variables: str) -> str:
+    """Run a script until it ends well; what it printed. Skips the test where Node or its packages are missing."""
+    if reason := _missing():
+        pytest.skip(reason)
+    done = subprocess.run(
+        ["node", script, *arguments],
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LONGEST_RUN_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def node_tests(name: str, server: Server) -> None:
+    """Run the tests in a file beside this one against the service; all pass, and there are some."""
+    output = node("--test", HERE / name, TODO_API=server.url, TODO_SECRET=SECRET)
+    passed = re.search(r"^# pass (\d+)$", output, re.MULTILINE)
+    assert passed is not None, output
+    assert int(passed[1]) > 0, output
+    assert re.search(r"^# (skipped|todo) [1-9]", output, re.MULTILINE) is None, output
+
+
+@cache
+def _missing() -> str | None:
+    if shutil.which("node") is None:
+        return f"needs Node {OLDEST_NODE} or newer"
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        return f"needs Node {OLDEST_NODE} or newer, and this is {version}"
+    if not (PACKAGE / "node_modules").is_dir():
+        return "needs the client's packages: make client"
+    return None
