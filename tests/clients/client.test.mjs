@@ -136,6 +136,15 @@ describe("a list", together, () => {
     assert.deepEqual(await titles(client, query), [1, 2, 3, 4, 5].map((number) => `no & ${number}`));
   });
 
+  test("is fetched with the fetch that was given", async () => {
+    const requests = [];
+    const client = clientOf({ fetch: (request, init) => requests.push(request.url) && fetch(request, init) });
+
+    await client.list({ limit: 3 });
+
+    assert.deepEqual(requests.map((url) => new URL(url).search), ["?limit=3"]);
+  });
+
   test("is fetched no further than the loop goes", async (t) => {
     const { client, direct, network } = await overFaults(t, []);
     for (let number = 0; number < 4; number++) await direct.create({ title: "Buy milk" });
@@ -244,6 +253,15 @@ describe("while the service is unavailable", together, () => {
     assert(second.at - first.at >= 1000 && second.at - first.at < 3000);
   });
 
+  test("the pauses grow", async (t) => {
+    const { client, network } = await overFaults(t, [gateway(503), gateway(503), gateway(503)]);
+
+    await client.list();
+
+    const [first, second, third, fourth] = network.requests.map(({ at }) => at);
+    assert(second - first >= 125 && third - second >= 250 && fourth - third >= 500);
+  });
+
   test("a request gives up in the end and says when to come again", async (t) => {
     const faults = Array.from({ length: 3 }, () => gateway(503, { "Retry-After": "0" }));
     const { client, network } = await overFaults(t, faults, { retries: 2 });
@@ -310,10 +328,12 @@ describe("a token", together, () => {
     assert.equal(network.requests.length, 1);
   });
 
-  test("that cannot be had is said as it is, and nothing is sent", async (t) => {
-    const { client, network } = await overFaults(t, [], { token: () => Promise.reject(new Error("Signed out.")) });
+  test("that cannot be had is said as it is and at once, and nothing is sent", async (t) => {
+    let asked = 0;
+    const signedOut = async () => assert.fail(`Signed out, said ${++asked} times.`);
+    const { client, network } = await overFaults(t, [], { token: signedOut });
 
-    await assert.rejects(client.list(), { message: "Signed out." });
+    await assert.rejects(client.list(), { message: "Signed out, said 1 times." });
 
     assert.equal(network.requests.length, 0);
   });

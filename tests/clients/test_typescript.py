@@ -2,10 +2,12 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.clients.node import HERE, PACKAGE, node, node_tests
-from tests.harness import Server
+from tests.harness import Server, serving
+from tests.proxies import proxying, url_through
 
 WRITTEN_BY_HAND = sorted(set(PACKAGE.glob("src/*.ts")) - {PACKAGE / "src" / "schema.ts"})
 
@@ -53,3 +55,18 @@ def test_lock_names_versions_and_hashes_but_no_registry() -> None:
 
 def test_client_keeps_its_word(server: Server) -> None:
     node_tests("client.test.mjs", server)
+
+
+def test_client_waits_for_a_database_that_comes_back(database: str, tmp_path: Path) -> None:
+    with (
+        proxying(database) as proxy,
+        serving(tmp_path, DATABASE_URL=url_through(proxy.port, database), DATABASE_WAIT_SECONDS="0.3") as server,
+        ThreadPoolExecutor() as beside,
+    ):
+        proxy.refusing = True
+        playing = beside.submit(node_tests, "outage.test.mjs", server)
+        failures = server.log(event="database.failed")
+        proxy.refusing = False
+        playing.result()
+
+    assert failures
