@@ -30,7 +30,7 @@ check: .venv/development ## lint, types, import directions, dependencies, lock
 bench: .venv/development ## measure beside other stacks; see bench/README.md
 	@$(BIN)/python -m bench $(BENCH)
 
-client: .venv/development .venv/node ## generate the OpenAPI document and the TypeScript client anew (needs Node 18)
+client: .venv/development .venv/node ## generate the OpenAPI document and the TypeScript client anew (needs Node 20)
 	@$(BIN)/python clients/openapi.py
 	@npm --prefix clients/typescript run --silent generate
 	@npm --prefix clients/typescript run --silent build

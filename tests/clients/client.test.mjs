@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import { Problem, TodoClient, renewing } from "../../clients/typescript/dist/index.js";
 import { API, brokenOff, cut, gateway, lost, newUser, sign, silent, unreliable } from "./service.mjs";
 
-const together = { concurrency: true };
+const together = { concurrency: true, timeout: 60_000 };
 
 /** A client of a user; of a new one unless told. */
 function clientOf({ user = newUser(), baseUrl = API, ...options } = {}) {

@@ -7,7 +7,7 @@ import { API, newUser, sign } from "./service.mjs";
 const ORIGIN = "https://app.example.com";
 const JSON_TYPE = { "Content-Type": "application/json" };
 const FIELDS = ["id", "user_id", "title", "description", "completed", "created_at", "updated_at"];
-const together = { concurrency: true };
+const together = { concurrency: true, timeout: 60_000 };
 
 /** A new user, and what their front end has at hand. */
 function signedIn() {

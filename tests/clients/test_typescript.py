@@ -5,6 +5,8 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+
 from tests.clients.node import HERE, PACKAGE, node, node_tests
 from tests.harness import Server, serving
 from tests.proxies import proxying, url_through
@@ -15,6 +17,12 @@ WRITTEN_BY_HAND = sorted(set(PACKAGE.glob("src/*.ts")) - {PACKAGE / "src" / "sch
 def run_tool(name: str, *arguments: str | Path) -> None:
     """Run one of the client's own development tools."""
     node(PACKAGE / "node_modules" / ".bin" / name, *arguments)
+
+
+def test_document_is_the_one_that_the_service_answers(server: Server) -> None:
+    answered = httpx.get(f"{server.url}/openapi.json", timeout=20).json()
+
+    assert json.loads((PACKAGE.parent / "openapi.json").read_text()) == answered
 
 
 def test_types_are_generated_from_the_document(tmp_path: Path) -> None:
