@@ -15,7 +15,7 @@ run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
 	@$(BIN)/todo-api serve
 
 test: .venv/development ## run every test against a real PostgreSQL
-	@! command -v npm >/dev/null || $(MAKE) .venv/node || echo "The tests of the TypeScript client are skipped."
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in || echo "Tests that need Node are skipped."
 	@$(BIN)/python -m pytest
 
 check: .venv/development ## lint, types, import directions, dependencies, lock
@@ -43,7 +43,7 @@ lock: .venv/development ## resolve pyproject.toml into requirements/*.txt, upgra
 	@$(BIN)/python requirements/lock.py --upgrade
 
 clean: ## remove everything that make made, the embedded database included
-	rm -rf .venv .data clients/typescript/node_modules
+	rm -rf .venv .data clients/typescript/node_modules tests/better_auth/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
@@ -61,4 +61,9 @@ clean: ## remove everything that make made, the embedded database included
 # What generates, compiles and tests the TypeScript client.
 .venv/node: clients/typescript/package-lock.json | .venv/bin/python
 	@npm ci --prefix clients/typescript --silent --fetch-retries 1
+	@touch $@
+
+# The real Better Auth server that tests sign in with.
+.venv/sign-in: tests/better_auth/package-lock.json | .venv/bin/python
+	@npm ci --prefix tests/better_auth --silent --fetch-retries 1
 	@touch $@

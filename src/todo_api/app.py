@@ -33,7 +33,7 @@ from todo_api.problems import Problem, respond, respond_invalid
 from todo_api.routes import health, tasks
 from todo_api.routes.compiled import Dispatch
 from todo_api.settings import Settings
-from todo_api.tokens import Verifier
+from todo_api.tokens import KeySource, Verifier
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ALLOWED_HEADERS = (
@@ -65,11 +65,12 @@ SCHEMA_MISSING = "The database is not migrated to this version; run `todo-api mi
 def create_app(settings: Settings) -> FastAPI:
     """The service. Connections are opened by its first requests and closed by its lifespan."""
     configure_logging(settings.log_level)
+    keys = None if settings.key_set_url is None else KeySource(settings.key_set_url)
     app = FastAPI(
         title="Todo API",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings),
+        lifespan=_lifespan(settings, keys),
         # As they are, without include_router, which would match each path a second time on every request.
         routes=[*tasks.router.routes, *health.router.routes],
         redirect_slashes=False,
@@ -82,14 +83,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     _serve_docs(app)
 
-    verifier = Verifier(
-        settings.signing_secret().get_secret_value(),
-        issuers=settings.better_auth_issuer,
-        audiences=settings.better_auth_audience,
-    )
     # Added from the inside out: a request meets the last one first.
     app.add_middleware(Dispatch, routes=tasks.router.routes)
-    app.add_middleware(Authentication, verifier=verifier)
+    app.add_middleware(Authentication, verifier=_verifier(settings, keys))
     app.add_middleware(FaultBoundary, handlers=HANDLERS)
     app.add_middleware(
         Cors,
@@ -103,7 +99,19 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
+def _verifier(settings: Settings, keys: KeySource | None) -> Verifier:
+    secret = settings.signing_secret()
+    return Verifier(
+        None if secret is None else secret.get_secret_value(),
+        keys=keys,
+        issuers=settings.issuers,
+        audiences=settings.audiences,
+    )
+
+
+def _lifespan(
+    settings: Settings, keys: KeySource | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     limits = Limits(
         connections=settings.database_connections,
         connect_timeout_seconds=settings.database_connect_timeout_seconds,
@@ -128,6 +136,8 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             yield {"database": database, "schema_head": schema_head}  # what requests find in their state
         finally:
             await database.close()
+            if keys is not None:
+                await keys.close()
             if local is not None:
                 await asyncio.to_thread(local.stop)
 

@@ -11,9 +11,9 @@ from fastapi import Depends, Path, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from todo_api.models import USER_ID_LENGTH
-from todo_api.observability import AuthRefused, observe
+from todo_api.observability import AuthRefused, KeySetMissing, observe
 from todo_api.problems import respond
-from todo_api.tokens import Claims, InvalidToken, Verifier
+from todo_api.tokens import Claims, InvalidToken, KeysUnavailable, UnknownKey, Verifier
 
 GUARDED = "/api/"
 CHALLENGE = "Bearer"
@@ -21,6 +21,8 @@ CHALLENGE_INVALID = 'Bearer error="invalid_token"'
 TOKEN_MISSING = "The token is missing."  # noqa: S105 - a sentence
 TOKEN_EXPIRED = "The token has expired."  # noqa: S105
 TOKEN_INVALID = "The token is invalid."  # noqa: S105
+
+KEYS_UNAVAILABLE = "The token cannot be checked now, because the sign-in service does not answer; please try again."
 
 
 class Authentication:
@@ -42,7 +44,16 @@ class Authentication:
                 observe(AuthRefused("missing"))
                 await refusal(scope, receive, send)
                 return
-            claims = self._verifier.verify(token)
+            try:
+                claims = self._verifier.verify(token)
+            except UnknownKey:
+                await self._verifier.refresh()
+                claims = self._verifier.verify(token)
+        except KeysUnavailable as error:
+            observe(KeySetMissing(error.reason))
+            headers = {"Retry-After": str(error.retry_after_seconds)}
+            await respond(scope, 503, KEYS_UNAVAILABLE, headers=headers)(scope, receive, send)
+            return
         except InvalidToken as error:
             detail = TOKEN_EXPIRED if error.expired else TOKEN_INVALID
             refusal = respond(scope, 401, detail, headers={"WWW-Authenticate": CHALLENGE_INVALID})

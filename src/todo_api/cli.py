@@ -122,7 +122,7 @@ def _own_database(settings: Settings) -> Iterator[None]:
     try:
         migrations.upgrade(local.url)
         os.environ["DATABASE_URL"] = local.url
-        os.environ["BETTER_AUTH_SECRET"] = settings.signing_secret().get_secret_value()
+        os.environ["BETTER_AUTH_SECRET"] = _secret(settings)
         os.environ["CORS_ORIGINS"] = ",".join(settings.allowed_origins)
         yield
     finally:
@@ -154,7 +154,14 @@ def _sign(settings: Settings, user: str, seconds: int, *, email: str | None = No
     now = int(time.time())
     claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + seconds}
     claims |= {key: value for key, value in (("email", email), ("name", name)) if value is not None}
-    return sign(claims, settings.signing_secret().get_secret_value())
+    return sign(claims, _secret(settings))
+
+
+def _secret(settings: Settings) -> str:
+    secret = settings.signing_secret()
+    if secret is None:
+        sys.exit("BETTER_AUTH_SECRET is not set, and tokens of a key set are Better Auth's alone to sign.")
+    return secret.get_secret_value()
 
 
 def _print_banner(settings: Settings) -> None:

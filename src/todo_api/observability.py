@@ -68,6 +68,12 @@ class DatabaseFailed(Struct, frozen=True, tag_field="event", tag="database.faile
     reason: str
 
 
+class KeySetMissing(Struct, frozen=True, tag_field="event", tag="auth.unavailable"):
+    """A token that could not be checked for want of a key set."""
+
+    reason: str
+
+
 class RequestFailed(Struct, frozen=True, tag_field="event", tag="request.failed"):
     """A fault of ours: which kind, and where; not what it said, because that may quote values."""
 
@@ -84,8 +90,8 @@ class RequestServed(Struct, frozen=True, tag_field="event", tag="request"):
     milliseconds: float
 
 
-Event = TaskEvent | AuthRefused | DatabaseFailed | RequestFailed | RequestServed
-_FAILURES = (DatabaseFailed, RequestFailed)
+Event = TaskEvent | AuthRefused | DatabaseFailed | KeySetMissing | RequestFailed | RequestServed
+_FAILURES = (DatabaseFailed, KeySetMissing, RequestFailed)
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every series, which nobody reads
 

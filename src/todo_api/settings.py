@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -38,6 +39,7 @@ WELL_KNOWN_SECRETS = (
     "abcdefghijklmnopqrstuvwxyz",
 )
 MINIMUM_DISTINCT_CHARACTERS = 8
+DEFAULT_PORTS = {"http": 80, "https": 443}
 ORIGIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -79,11 +81,20 @@ class Settings(BaseSettings):
     better_auth_secret: SecretStr | None = Field(
         None, description="the secret that Better Auth signs with, at least 32 bytes. Verifies HS256 tokens."
     )
+    better_auth_url: str | None = Field(
+        None, description="Better Auth's base URL. Its key set is used, and names what iss and aud must be."
+    )
+    better_auth_jwks_url: str | None = Field(
+        None, description="address of the key set. Unset: /api/auth/jwks under BETTER_AUTH_URL."
+    )
+    better_auth_allow_http: bool = Field(
+        default=False, description="true fetches the key set over plain http from a public host name as well."
+    )
     better_auth_issuer: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="what a token's iss may be, comma-separated; checked where the token has one."
+        (), description="what a token's iss may be, comma-separated. Unset: the origin of BETTER_AUTH_URL."
     )
     better_auth_audience: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="what a token's aud may be, comma-separated; checked where the token has one."
+        (), description="what a token's aud may be, comma-separated. Unset: the origin of BETTER_AUTH_URL."
     )
     cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
@@ -148,10 +159,29 @@ class Settings(BaseSettings):
             raise ValueError("is a well-known or guessable value; `openssl rand -base64 32` makes a good one")
         return secret
 
+    @field_validator("better_auth_url", "better_auth_jwks_url")
+    @classmethod
+    def _check_web_address(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "https://unset")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+            raise ValueError("must be an address such as https://app.example.com")
+        return url
+
     @model_validator(mode="after")
     def _require_a_key(self) -> Self:
-        if self.database_url is not None and self.better_auth_secret is None:
-            raise ValueError("DATABASE_URL is set, so BETTER_AUTH_SECRET must be set too")
+        if self.database_url is not None and self.better_auth_secret is None and self.key_set_url is None:
+            raise ValueError(
+                "DATABASE_URL is set, so BETTER_AUTH_URL (or BETTER_AUTH_JWKS_URL) or BETTER_AUTH_SECRET must be set too"
+            )
+        if self.key_set_url is not None and not (self.issuers and self.audiences):
+            raise ValueError(
+                "BETTER_AUTH_JWKS_URL is set, so BETTER_AUTH_URL, or BETTER_AUTH_ISSUER and BETTER_AUTH_AUDIENCE, "
+                "must be set too"
+            )
+        if self.key_set_url is not None and not (self.better_auth_allow_http or _is_private_or_https(self.key_set_url)):
+            raise ValueError(
+                "The key set's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http"
+            )
         return self
 
     @property
@@ -173,9 +203,52 @@ class Settings(BaseSettings):
             return ("http://localhost:3000",) if self.zero_configuration else ()
         return self.cors_origins
 
-    def signing_secret(self) -> SecretStr:
-        """``BETTER_AUTH_SECRET``; without one, a secret generated once and kept under ``data_dir``."""
-        return self.better_auth_secret or SecretStr(_kept_secret(self.data_dir / "secret"))
+    @property
+    def key_set_url(self) -> str | None:
+        """Where the key set is, if there is one. A base URL with a path is Better Auth's own mount point."""
+        if self.better_auth_jwks_url is not None or self.better_auth_url is None:
+            return self.better_auth_jwks_url
+        base = self.better_auth_url.rstrip("/")
+        return f"{base}/jwks" if urlsplit(base).path else f"{base}/api/auth/jwks"
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """What ``iss`` may be."""
+        return self.better_auth_issuer or self._origin
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """What ``aud`` may be."""
+        return self.better_auth_audience or self._origin
+
+    @property
+    def _origin(self) -> tuple[str, ...]:
+        """Better Auth's origin as a browser writes it (RFC 6454 §6.2): without a default port."""
+        if self.better_auth_url is None:
+            return ()
+        parts = urlsplit(self.better_auth_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        port = "" if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
+        return (f"{parts.scheme}://{host}{port}",)
+
+    def signing_secret(self) -> SecretStr | None:
+        """``BETTER_AUTH_SECRET``; with zero configuration, one generated once and kept under ``data_dir``."""
+        if self.better_auth_secret is None and self.zero_configuration:
+            return SecretStr(_kept_secret(self.data_dir / "secret"))
+        return self.better_auth_secret
+
+
+def _is_private_or_https(url: str) -> bool:
+    """Whether nobody on a public network can read along or answer instead."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "https" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "." not in host  # localhost, or a name that only a private network knows
+    return address.is_loopback or address.is_private
 
 
 def _kept_secret(path: Path) -> str:

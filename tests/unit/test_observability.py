@@ -262,13 +262,13 @@ class TestExceptions:
 
     def test_failed_tells_type_and_place_but_not_the_message(self) -> None:
         try:
-            Verifier(None)  # type: ignore[arg-type]
+            Verifier(7)  # type: ignore[arg-type]
         except AttributeError as error:
             event = failed(error)
 
         assert event.error == "AttributeError"
-        assert re.fullmatch(r"todo_api/tokens\.py:\d+", event.where)
-        assert "NoneType" not in f"{event}"
+        assert re.fullmatch(r"tokens/verifier\.py:\d+", event.where)
+        assert "'int'" not in f"{event}"
 
     def test_failed_elsewhere_is_of_unknown_place(self) -> None:
         assert failed(ValueError("secret")) == RequestFailed("ValueError", "unknown")

@@ -43,12 +43,19 @@ def refused(**values: Any) -> ValidationError:
     return caught.value
 
 
+def secret_of(**given: Any) -> SecretStr:
+    """The secret that tokens are signed with."""
+    secret = settings(**given).signing_secret()
+    assert secret is not None
+    return secret
+
+
 class TestSecret:
     @pytest.mark.parametrize(
         "secret", [STRONG, STRONG * 20, "pässwörter sind länger als " + "zwölf", "0123456789abcdef" * 2]
     )
     def test_long_and_varied_secret_is_accepted(self, secret: str) -> None:
-        assert settings(better_auth_secret=secret).signing_secret().get_secret_value() == secret
+        assert secret_of(better_auth_secret=secret).get_secret_value() == secret
 
     @pytest.mark.parametrize("secret", ["x", STRONG[:31], "ü" * 15 + "a"])
     def test_secret_shorter_than_32_bytes_is_refused(self, secret: str) -> None:
@@ -61,7 +68,7 @@ class TestSecret:
     def test_length_is_measured_in_utf8_bytes(self) -> None:
         secret = "äöüßéèçñ" * 2
 
-        assert settings(better_auth_secret=secret).signing_secret().get_secret_value() == secret
+        assert secret_of(better_auth_secret=secret).get_secret_value() == secret
 
     @pytest.mark.parametrize(
         "secret",
@@ -93,7 +100,7 @@ class TestSecret:
 
     def test_database_url_without_secret_names_both_variables_in_one_sentence(self) -> None:
         assert explain(refused(database_url=NEON)) == [
-            "DATABASE_URL is set, so BETTER_AUTH_SECRET must be set too.",
+            "DATABASE_URL is set, so BETTER_AUTH_URL (or BETTER_AUTH_JWKS_URL) or BETTER_AUTH_SECRET must be set too.",
         ]
 
     def test_secret_that_is_no_text_is_refused_without_showing_a_character(
@@ -108,7 +115,7 @@ class TestSecret:
 
 class TestKeptSecret:
     def test_it_is_made_once_and_kept(self, directory: Path) -> None:
-        first, second = settings().signing_secret(), settings().signing_secret()
+        first, second = secret_of(), secret_of()
 
         assert first.get_secret_value() == second.get_secret_value()
         assert (directory / ".data" / "secret").read_text() == first.get_secret_value()
@@ -116,29 +123,29 @@ class TestKeptSecret:
     def test_only_its_owner_may_read_it(self, directory: Path) -> None:
         before = os.umask(0)
         try:
-            settings().signing_secret()
+            secret_of()
         finally:
             os.umask(before)
 
         assert stat.S_IMODE((directory / ".data" / "secret").stat().st_mode) == 0o600
 
     def test_it_satisfies_the_rules_for_a_secret(self) -> None:
-        kept = settings().signing_secret()
+        kept = secret_of()
 
         assert settings(better_auth_secret=kept).better_auth_secret == kept
 
     def test_two_directories_have_two_secrets(self, directory: Path) -> None:
-        one, other = (settings(data_dir=directory / name).signing_secret() for name in ("one", "other"))
+        one, other = (secret_of(data_dir=directory / name) for name in ("one", "other"))
 
         assert one.get_secret_value() != other.get_secret_value()
 
     def test_secret_in_the_environment_takes_precedence_and_nothing_is_kept(self, directory: Path) -> None:
-        assert settings(better_auth_secret=STRONG).signing_secret() == SecretStr(STRONG)
+        assert secret_of(better_auth_secret=STRONG) == SecretStr(STRONG)
         assert list(directory.iterdir()) == []
 
     def test_8_threads_agree_on_one(self, directory: Path) -> None:
         with ThreadPoolExecutor(8) as pool:
-            made = list(pool.map(lambda _: settings().signing_secret().get_secret_value(), range(64)))
+            made = list(pool.map(lambda _: secret_of().get_secret_value(), range(64)))
 
         assert len(set(made)) == 1
         assert [path.name for path in (directory / ".data").iterdir()] == ["secret"]
@@ -394,3 +401,77 @@ class TestSecrecy:
             "DATABASE_URL is not a URL that PostgreSQL's client library can read.",
             "BETTER_AUTH_SECRET must be at least 32 bytes; `openssl rand -base64 32` makes one.",
         ]
+
+
+URL = "postgresql://localhost/todo"
+
+
+class TestKeySet:
+    @pytest.mark.parametrize(
+        ("url", "key_set", "origin"),
+        [
+            ("https://app.example.com", "https://app.example.com/api/auth/jwks", "https://app.example.com"),
+            ("https://app.example.com/", "https://app.example.com/api/auth/jwks", "https://app.example.com"),
+            ("https://App.Example.com:443", "https://App.Example.com:443/api/auth/jwks", "https://app.example.com"),
+            ("http://localhost:3000", "http://localhost:3000/api/auth/jwks", "http://localhost:3000"),
+            ("http://localhost:80", "http://localhost:80/api/auth/jwks", "http://localhost"),
+            ("http://[::1]:3000", "http://[::1]:3000/api/auth/jwks", "http://[::1]:3000"),
+            ("https://a.example/api/auth", "https://a.example/api/auth/jwks", "https://a.example"),
+            ("https://a.example/auth/", "https://a.example/auth/jwks", "https://a.example"),
+        ],
+    )
+    def test_url_of_better_auth_says_all_that_is_needed(self, url: str, key_set: str, origin: str) -> None:
+        chosen = settings(database_url=URL, better_auth_url=url)
+
+        assert (chosen.key_set_url, chosen.issuers, chosen.audiences) == (key_set, (origin,), (origin,))
+        assert chosen.signing_secret() is None
+
+    def test_each_part_can_be_set_by_itself(self) -> None:
+        chosen = settings(
+            better_auth_url="https://a.example",
+            better_auth_jwks_url="http://auth:3000/keys",
+            better_auth_issuer="https://b.example, https://c.example",
+            better_auth_audience="api",
+        )
+
+        assert chosen.key_set_url == "http://auth:3000/keys"
+        assert chosen.issuers == ("https://b.example", "https://c.example")
+        assert chosen.audiences == ("api",)
+
+    def test_key_set_alone_needs_the_names_that_tokens_must_bear(self) -> None:
+        assert explain(refused(better_auth_jwks_url="https://a.example/jwks")) == [
+            (
+                "BETTER_AUTH_JWKS_URL is set, so BETTER_AUTH_URL, or BETTER_AUTH_ISSUER and BETTER_AUTH_AUDIENCE, "
+                "must be set too."
+            )
+        ]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "http://[::1]",
+            "http://10.0.0.7",
+            "http://auth",
+            "http://a.internal",
+        ],
+    )
+    def test_plain_http_is_allowed_where_nobody_else_listens(self, url: str) -> None:
+        assert settings(better_auth_url=url).key_set_url == f"{url}/api/auth/jwks"
+
+    @pytest.mark.parametrize("url", ["http://app.example.com", "http://8.8.8.8", "http://localhost.example.com"])
+    def test_plain_http_elsewhere_must_be_allowed(self, url: str) -> None:
+        assert explain(refused(better_auth_url=url)) == [
+            "The key set's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http."
+        ]
+        assert settings(better_auth_url=url, better_auth_allow_http=True).key_set_url == f"{url}/api/auth/jwks"
+
+    @pytest.mark.parametrize(
+        "url", ["app.example.com", "ftp://a.example", "https://", "https://u:p@a.example", "/jwks"]
+    )
+    def test_what_is_no_address_is_refused(self, url: str) -> None:
+        for name in ("better_auth_url", "better_auth_jwks_url"):
+            sentences = explain(refused(**{name: url}))
+
+            assert sentences == [f"{name.upper()} must be an address such as https://app.example.com."]

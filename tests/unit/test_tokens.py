@@ -12,8 +12,8 @@ import jwt
 import pytest
 
 from tests.harness import SECRET
-from todo_api import tokens
 from todo_api.tokens import Claims, InvalidToken, Verifier, sign
+from todo_api.tokens import verifier as verifier_module
 
 NOW = 1_800_000_000
 USER = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
@@ -580,7 +580,7 @@ class TestCache:
         return [len(held) for held in vars(verifier).values() if isinstance(held, dict | list | set)]
 
     def test_it_stays_bounded(self, verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tokens, "CACHED_TOKENS", 10)
+        monkeypatch.setattr(verifier_module, "CACHED_TOKENS", 10)
         issued = [forge(payload(sub=f"user{number}")) for number in range(100)]
         subjects = [verifier.verify(token).subject for token in issued + issued]
 
