@@ -108,7 +108,17 @@ def free_port() -> int:
 
 def environment(**settings: str) -> dict[str, str]:
     """The process's environment without this machine's settings, and with these."""
-    names = {"DATABASE_URL", "BETTER_AUTH_SECRET", "CORS_ORIGINS", "LOG_LEVEL", "HOST", "PORT", "WEB_CONCURRENCY"}
+    names = {
+        "DATABASE_URL",
+        "BETTER_AUTH_SECRET",
+        "BETTER_AUTH_URL",
+        "BETTER_AUTH_JWKS_URL",
+        "CORS_ORIGINS",
+        "LOG_LEVEL",
+        "HOST",
+        "PORT",
+        "WEB_CONCURRENCY",
+    }
     kept = {name: value for name, value in os.environ.items() if name not in names}
     return {**kept, **settings}
 

@@ -1,12 +1,14 @@
-"""The command ``todo-api``: serve, token, migrate.
+"""The command ``todo-api``: serve, token, migrate, doctor.
 
 Settings come from the environment, options win over them. What stops a command is said in one
 sentence on standard error, with exit status 1.
 """
 
 import argparse
+import logging
 import os
 import re
+import select
 import sys
 import tempfile
 import textwrap
@@ -16,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from todo_api import __version__, local_postgres, migrations, server
+from todo_api.doctor import examine
 from todo_api.settings import Settings, load_settings
 from todo_api.tokens import LONGEST_SUBJECT, sign
 
@@ -59,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
 
     migrate = commands.add_parser("migrate", help="bring the database's schema up to date; waits for its turn")
     migrate.set_defaults(run=_migrate)
+
+    doctor = commands.add_parser(
+        "doctor", help="look at settings, database and key set, and at a token on standard input, and say what is wrong"
+    )
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -162,6 +170,21 @@ def _secret(settings: Settings) -> str:
     if secret is None:
         sys.exit("BETTER_AUTH_SECRET is not set, and tokens of a key set are Better Auth's alone to sign.")
     return secret.get_secret_value()
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    logging.disable()  # the findings say it
+    findings = examine(load_settings(), _piped_token())
+    for finding in findings:
+        print(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.what}")
+    return int(not all(finding.ok for finding in findings))
+
+
+def _piped_token() -> bytes | None:
+    """The token on standard input, with or without its scheme, if something is piped there."""
+    if sys.stdin is None or sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.5)[0]:
+        return None
+    return sys.stdin.read().strip().removeprefix("Bearer ").strip().encode() or None
 
 
 def _print_banner(settings: Settings) -> None:

@@ -55,7 +55,7 @@ class TestHelp:
         assert ended("--help") == 0
         printed = capsys.readouterr().out
 
-        assert re.findall(r"^    (\w+) ", printed, re.MULTILINE) == ["serve", "token", "migrate"]
+        assert re.findall(r"^    (\w+) ", printed, re.MULTILINE) == ["serve", "token", "migrate", "doctor"]
 
     def test_every_setting_is_listed_in_its_order(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert ended("--help") == 0

@@ -7,7 +7,7 @@ Read ``verifier`` first (which family, what is remembered), then ``claims`` (wha
 from todo_api.tokens.claims import LEEWAY_SECONDS, LONGEST_SUBJECT, Claims, InvalidToken
 from todo_api.tokens.key_source import KeySource, KeysUnavailable
 from todo_api.tokens.shared_secret import sign
-from todo_api.tokens.verifier import CACHED_TOKENS, LONGEST_TOKEN_BYTES, UnknownKey, Verifier
+from todo_api.tokens.verifier import CACHED_TOKENS, LONGEST_TOKEN_BYTES, UnknownKey, Verifier, peek
 
 __all__ = [
     "CACHED_TOKENS",
@@ -20,5 +20,6 @@ __all__ = [
     "KeysUnavailable",
     "UnknownKey",
     "Verifier",
+    "peek",
     "sign",
 ]

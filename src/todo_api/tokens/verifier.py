@@ -129,8 +129,19 @@ class Verifier:
         self._verified = {digest: known for digest, known in self._verified.items() if known[1] in present}
 
 
+def peek(token: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a token says of itself, unverified: header and payload, empty where they cannot be read."""
+    parts: list[dict[str, Any]] = []
+    for part in [*token.split(b"."), b"", b""][:2]:
+        try:
+            parts.append(json_object(base64url_decode(part)))
+        except (ValueError, InvalidToken):
+            parts.append({})
+    return parts[0], parts[1]
+
+
 def _header(token: bytes) -> dict[str, Any]:
     try:
         return json_object(base64url_decode(token.partition(b".")[0]))
-    except ValueError:
+    except (ValueError, InvalidToken):
         raise InvalidToken("header") from None

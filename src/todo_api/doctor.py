@@ -1,0 +1,164 @@
+"""``todo-api doctor``: what stands between this configuration and a working service, in plain words.
+
+Settings and, if there is one, a token come in; findings go out, each with what to do when it is wrong.
+Neither the token nor a secret is ever part of one.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from todo_api import local_postgres, migrations, queries
+from todo_api.db import Database, DatabaseError, SchemaMissing, compile_statement
+from todo_api.settings import Settings
+from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, peek
+
+SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
+
+CONNECT_SECONDS = 15
+SIGNATURE = "its signature does not fit: it was signed with another secret or key, or changed on the way"
+ADVICE = {
+    "InvalidSignatureError": SIGNATURE,
+    "unknown key": "the key set holds no key of that kid: is BETTER_AUTH_URL the server that issued it?",
+    "DecodeError": "it is no JWT of three parts: send Better Auth's JWT, not its session token",
+    "header": "it is no JWT: send Better Auth's JWT, not its session token",
+    "no subject": "it names no user: an e-mail link's token, for example, is no login",
+    "padded": "it holds '=', which no JWT does: was it copied or encoded once too often?",
+    "too long": "it is longer than 8 KiB",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    ok: bool
+    what: str
+
+
+def examine(settings: Settings, token: bytes | None) -> list[Finding]:
+    """Look at the database, the key set and, if given, the token."""
+    with _database_url(settings) as (url, problem):
+        database = [problem] if problem else asyncio.run(_examine_database(settings, url))
+    return [*_examine_settings(settings), *database, *asyncio.run(_examine_tokens(settings, token))]
+
+
+def _examine_settings(settings: Settings) -> Iterator[Finding]:
+    if settings.zero_configuration:
+        yield Finding(
+            ok=True, what=f"DATABASE_URL is not set: an embedded PostgreSQL serves from {settings.data_dir}/."
+        )
+    elif settings.pooled and settings.migration_database_url is None:
+        yield Finding(
+            ok=False,
+            what="DATABASE_URL is taken for a pooler: set MIGRATION_DATABASE_URL to the direct host for migrations.",
+        )
+    elif settings.pooled:
+        yield Finding(ok=True, what="DATABASE_URL is taken for a pooler: nothing is prepared on the server.")
+    else:
+        yield Finding(
+            ok=True, what="DATABASE_URL is taken for a direct host; behind PgBouncer set DATABASE_POOLER=true."
+        )
+    origins = ", ".join(settings.allowed_origins)
+    yield Finding(ok=True, what=f"Browsers may call from {origins or 'nowhere: CORS_ORIGINS is not set'}.")
+
+
+@contextmanager
+def _database_url(settings: Settings) -> Iterator[tuple[str, Finding | None]]:
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value(), None
+        return
+    try:
+        local = local_postgres.start(settings.data_dir)
+    except local_postgres.LocalPostgresFailed as error:
+        yield "", Finding(ok=False, what=str(error))
+        return
+    try:
+        migrations.upgrade(local.url)
+        yield local.url, None
+    finally:
+        local.stop()
+
+
+async def _examine_database(settings: Settings, url: str) -> list[Finding]:
+    try:
+        await (await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)).close()
+    except psycopg.Error as error:
+        return [Finding(ok=False, what=f"The database cannot be reached: {str(error).partition(chr(10))[0]}.")]
+    database = Database(url, pooled=settings.pooled)
+    try:
+        ((at_head, protected),) = await database.run(SCHEMA_STATE, "", head=migrations.head())
+    except SchemaMissing:
+        return [Finding(ok=False, what="The database answers, but is not migrated: run `todo-api migrate`.")]
+    except DatabaseError as error:
+        return [Finding(ok=False, what=f"The database answers, but not as it should: {error.reason}.")]
+    finally:
+        await database.close()
+    schema = "at this version" if at_head else "of another version: run `todo-api migrate`"
+    force = "in force" if protected else "NOT in force: run `todo-api migrate`, and let nothing else own the tables"
+    return [
+        Finding(ok=at_head, what=f"The database answers; its schema is {schema}."),
+        Finding(ok=protected, what=f"Row-level security is {force}."),
+    ]
+
+
+async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Finding]:
+    secret = settings.signing_secret()
+    keys = None if settings.key_set_url is None else KeySource(settings.key_set_url)
+    shared = "is set: HS256 tokens are accepted" if secret else "is not set: HS256 tokens are refused"
+    findings = [Finding(ok=True, what=f"BETTER_AUTH_SECRET {shared}.")]
+    if keys is None:
+        findings.append(Finding(ok=True, what="BETTER_AUTH_URL is not set: tokens of a key set are refused."))
+    else:
+        findings.append(await _examine_key_set(keys))
+    verifier = Verifier(
+        secret.get_secret_value() if secret else None,
+        keys=keys,
+        issuers=settings.issuers,
+        audiences=settings.audiences,
+    )
+    if token is not None:
+        findings.append(_examine_token(settings, verifier, token))
+    if keys is not None:
+        await keys.close()
+    return findings
+
+
+async def _examine_key_set(keys: KeySource) -> Finding:
+    try:
+        await keys.refresh()
+    except KeysUnavailable as error:
+        return Finding(ok=False, what=f"The key set at {keys.url} cannot be had: {error.reason}.")
+    named = "; ".join(f"{key.id}: {', '.join(sorted(key.algorithms))}" for key in keys.keys.keys)
+    return Finding(ok=True, what=f"The key set at {keys.url} holds {named}.")
+
+
+def _examine_token(settings: Settings, verifier: Verifier, token: bytes) -> Finding:
+    header, payload = peek(token)
+    try:
+        claims = verifier.verify(token)
+    except InvalidToken as error:
+        return Finding(ok=False, what=f"The token is refused: {_why(settings, error, header, payload)}.")
+    minutes = round((claims.expires_at - time.time()) / 60)
+    return Finding(ok=True, what=f"The token is accepted, as user {claims.subject!r}, for {minutes} more minutes.")
+
+
+def _why(settings: Settings, error: InvalidToken, header: dict[str, Any], payload: dict[str, Any]) -> str:
+    """What is wrong with a token, with what it says of itself where that helps."""
+    expires_at = payload.get("exp")
+    if error.expired and isinstance(expires_at, int | float):
+        return f"it expired {round((time.time() - expires_at) / 60)} minutes ago; front ends fetch a new one"
+    if error.reason == "iss":
+        return f"its iss is {payload.get('iss')!r}, expected is {' or '.join(settings.issuers)}"
+    if error.reason == "aud":
+        return f"its aud is {payload.get('aud')!r}, expected is {' or '.join(settings.audiences)}"
+    if error.reason == "algorithm":
+        family = "BETTER_AUTH_SECRET" if header.get("alg") == "HS256" else "BETTER_AUTH_URL"
+        return f"its alg is {header.get('alg')!r}, and {family} is not set, or that algorithm is never accepted"
+    advice = ADVICE.get(error.reason, error.reason)
+    return f"{advice} (kid {header.get('kid')!r})" if isinstance(error, UnknownKey) else advice

@@ -1,0 +1,176 @@
+"""``todo-api doctor`` says in plain words what is wrong, and shows neither token nor secret."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.harness import COMMAND, SECRET, claims, environment, free_port, token
+from tests.key_sets import IdentityServer, SigningKey
+
+Doctor = Callable[..., tuple[int, list[str]]]
+
+BOTH = "its signature does not fit: it was signed with another secret or key, or changed on the way"
+
+
+@pytest.fixture
+def doctor(worker_database: str, tmp_path: Path) -> Doctor:
+    """Runs the command; its exit status and its lines."""
+
+    def run(given: str | None = None, **settings: str) -> tuple[int, list[str]]:
+        done = subprocess.run(
+            [COMMAND, "doctor"],
+            cwd=tmp_path,
+            env=environment(**{"DATABASE_URL": worker_database, "BETTER_AUTH_SECRET": SECRET, **settings}),
+            input=given or "",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stderr == ""
+        assert SECRET not in done.stdout
+        assert not given or given.strip() not in done.stdout
+        return done.returncode, done.stdout.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def identity() -> Iterator[IdentityServer]:
+    with IdentityServer(SigningKey("Ed25519", "first"), SigningKey("RSA", "second")).listening() as server:
+        yield server
+
+
+def test_good_configuration_is_all_ok(doctor: Doctor) -> None:
+    status, lines = doctor()
+
+    assert status == 0
+    assert all(line.startswith("ok     ") for line in lines)
+    assert "ok     The database answers; its schema is at this version." in lines
+    assert "ok     Row-level security is in force." in lines
+    assert "ok     BETTER_AUTH_SECRET is set: HS256 tokens are accepted." in lines
+
+
+def test_embedded_database_is_examined_as_well(doctor: Doctor, tmp_path: Path) -> None:
+    status, lines = doctor(DATABASE_URL="", BETTER_AUTH_SECRET="", DATA_DIR=str(tmp_path / "data"))
+
+    assert status == 0
+    assert "ok     Row-level security is in force." in lines
+    assert not (tmp_path / "data/postgres/postmaster.pid").exists()
+
+
+class TestDatabase:
+    def test_unreachable_one_is_named_with_the_reason(self, doctor: Doctor) -> None:
+        status, lines = doctor(DATABASE_URL=f"postgresql://u:very-private@127.0.0.1:{free_port()}/x")
+
+        assert status == 1
+        (wrong,) = [line for line in lines if line.startswith("WRONG")]
+        assert wrong.startswith("WRONG  The database cannot be reached: connection")
+        assert "very-private" not in wrong
+
+    def test_unmigrated_one_is_told_what_to_run(self, doctor: Doctor, postgres: str) -> None:
+        assert doctor(DATABASE_URL=postgres) == (1, [
+            "ok     DATABASE_URL is taken for a direct host; behind PgBouncer set DATABASE_POOLER=true.",
+            "ok     Browsers may call from nowhere: CORS_ORIGINS is not set.",
+            "WRONG  The database answers, but is not migrated: run `todo-api migrate`.",
+            "ok     BETTER_AUTH_SECRET is set: HS256 tokens are accepted.",
+            "ok     BETTER_AUTH_URL is not set: tokens of a key set are refused.",
+        ])  # fmt: skip
+
+    def test_missing_protection_is_noticed(self, doctor: Doctor, database: str) -> None:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("ALTER TABLE tasks DISABLE ROW LEVEL SECURITY")
+            connection.execute("UPDATE todo_api_version SET version_num = '0001'")
+        status, lines = doctor(DATABASE_URL=database)
+
+        assert status == 1
+        assert [line for line in lines if line.startswith("WRONG")] == [
+            "WRONG  The database answers; its schema is of another version: run `todo-api migrate`.",
+            "WRONG  Row-level security is NOT in force: run `todo-api migrate`, and let nothing else own the tables.",
+        ]
+
+    def test_pooler_without_a_direct_host_is_warned_of(self, doctor: Doctor, worker_database: str) -> None:
+        assert doctor(DATABASE_POOLER="true")[0] == 1
+        status, lines = doctor(DATABASE_POOLER="true", MIGRATION_DATABASE_URL=worker_database)
+
+        assert status == 0
+        assert lines[0] == "ok     DATABASE_URL is taken for a pooler: nothing is prepared on the server."
+
+
+class TestKeySet:
+    def test_its_keys_are_listed(self, doctor: Doctor, identity: IdentityServer) -> None:
+        status, lines = doctor(BETTER_AUTH_URL=identity.origin)
+
+        assert status == 0
+        assert lines[-1] == (
+            f"ok     The key set at {identity.origin}/api/auth/jwks holds first: EdDSA; "
+            "second: PS256, PS384, PS512, RS256, RS384, RS512."
+        )
+
+    def test_unreachable_one_is_named_with_the_reason(self, doctor: Doctor) -> None:
+        url = f"http://127.0.0.1:{free_port()}"
+        status, lines = doctor(BETTER_AUTH_URL=url)
+
+        assert status == 1
+        assert lines[-1] == f"WRONG  The key set at {url}/api/auth/jwks cannot be had: All connection attempts failed."
+
+
+class TestToken:
+    @pytest.mark.parametrize("form", ["{}", "{}\n", "Bearer {}\n"])
+    def test_good_one_is_accepted_and_its_user_named(self, doctor: Doctor, form: str) -> None:
+        status, lines = doctor(form.format(token("ada")))
+
+        assert status == 0
+        assert lines[-1] == "ok     The token is accepted, as user 'ada', for 15 more minutes."
+
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [
+            (token("ada", exp=int(time.time()) - 600), "it expired 10 minutes ago; front ends fetch a new one"),
+            (token("ada", secret="x" * 40), BOTH),
+            ("nonsense", "it is no JWT: send Better Auth's JWT, not its session token"),
+            (f"{token('ada')}=", "it holds '=', which no JWT does: was it copied or encoded once too often?"),
+            (
+                token("ada", sub=None, email="a@example.com"),
+                "it names no user: an e-mail link's token, for example, is no login",
+            ),
+            (token("ada", exp=None), "exp missing"),
+            (
+                SigningKey("Ed25519", "k").sign(claims("ada"), "EdDSA"),
+                "its alg is 'EdDSA', and BETTER_AUTH_URL is not set, or that algorithm is never accepted",
+            ),
+        ],
+        ids=["expired", "other secret", "no JWT", "padded", "no user", "no exp", "other family"],
+    )
+    def test_refused_one_is_told_why(self, doctor: Doctor, given: str, why: str) -> None:
+        status, lines = doctor(given)
+
+        assert status == 1
+        assert lines[-1] == f"WRONG  The token is refused: {why}."
+
+    @pytest.mark.parametrize(
+        ("more", "why"),
+        [
+            ({"iss": "https://other.example"}, "its iss is 'https://other.example', expected is {origin}"),
+            ({"aud": ["a", "b"]}, "its aud is ['a', 'b'], expected is {origin}"),
+        ],
+    )
+    def test_other_names_are_told_apart(
+        self, doctor: Doctor, identity: IdentityServer, more: dict[str, Any], why: str
+    ) -> None:
+        given = identity.keys[0].sign(identity.claims("ada", **more), "EdDSA")
+        status, lines = doctor(given, BETTER_AUTH_URL=identity.origin)
+
+        assert status == 1
+        assert lines[-1] == f"WRONG  The token is refused: {why.format(origin=identity.origin)}."
+
+    def test_unknown_key_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
+        given = SigningKey("Ed25519", "stranger").sign(identity.claims("ada"), "EdDSA")
+        _, lines = doctor(given, BETTER_AUTH_URL=identity.origin)
+
+        assert lines[-1].endswith("is BETTER_AUTH_URL the server that issued it? (kid 'stranger').")
