@@ -56,7 +56,7 @@ def tampered(good: str) -> str:
     return f"{head}.{encoded(json.dumps(claims('u')).encode())}.{signature}"
 
 
-SOON = int(time.time()) + 600
+SOON = int(time.time()) + 86_400
 BAD_TOKENS = {
     "no token at all": "nonsense",
     "three parts of nothing": "a.b.c",
