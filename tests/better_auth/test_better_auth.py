@@ -201,13 +201,17 @@ class TestRotation:
         assert len(names) == 3
         assert [status(service, person, token) for token in tokens] == [200] * 3
 
-    def test_rotation_under_traffic_refuses_nobody(self, sign_in: SignIn, service: Server) -> None:
+    def test_rotation_under_traffic_refuses_nobody(self, sign_in: SignIn, worker_database: str, tmp_path: Path) -> None:
         people = [sign_in.sign_up() for _ in range(6)]
 
-        def work(person: Person) -> set[int]:
-            return {status(service, person, person.token()) for _ in range(15)}
+        with (
+            serving(tmp_path, DATABASE_URL=worker_database, BETTER_AUTH_URL=sign_in.origin) as service,
+            ThreadPoolExecutor(len(people)) as pool,
+        ):
 
-        with ThreadPoolExecutor(len(people)) as pool:
+            def work(person: Person) -> set[int]:
+                return {status(service, person, person.token()) for _ in range(15)}
+
             answers = [pool.submit(work, person) for person in people]
             sign_in.rotate()
 

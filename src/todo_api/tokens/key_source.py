@@ -20,8 +20,11 @@ from todo_api.tokens.key_set import KeySet, UnusableKeySet, parse
 FRESH_SECONDS = 300.0
 """How long a set serves before it is fetched again beside a request: the grace of a removed key."""
 
-ALLOWANCE, ALLOWANCE_SECONDS = 4, 12.0
+ALLOWANCE, ALLOWANCE_SECONDS = 3, 20.0
 """Fetches that tokens may cause at once, and after how many seconds one more."""
+
+WITHOUT_KEYS_SECONDS = 5.0
+"""The same, while there is no key set to serve with."""
 
 FETCH_SECONDS = 4.0
 LARGEST_SET_BYTES = 256 * 1024
@@ -70,7 +73,7 @@ class KeySource:
         if self._fetching is not None:
             await asyncio.shield(self._fetching)  # who leaves does not take it along
         if not self.keys.keys:
-            raise KeysUnavailable(self._failure, max(1, round((1 - self._allowance) * ALLOWANCE_SECONDS)))
+            raise KeysUnavailable(self._failure, max(1, round((1 - self._allowance) * self._pace())))
 
     def keep_fresh(self) -> None:
         """Fetch the set in the background if it has served for long."""
@@ -87,12 +90,15 @@ class KeySource:
 
     def _may_fetch(self) -> bool:
         now = self._clock()
-        self._allowance = min(ALLOWANCE, self._allowance + (now - self._counted_at) / ALLOWANCE_SECONDS)
+        self._allowance = min(ALLOWANCE, self._allowance + (now - self._counted_at) / self._pace())
         self._counted_at = now
         if self._allowance < 1:
             return False
         self._allowance -= 1
         return True
+
+    def _pace(self) -> float:
+        return ALLOWANCE_SECONDS if self.keys.keys else WITHOUT_KEYS_SECONDS
 
     def _begin(self) -> None:
         self._fresh_until = self._clock() + FRESH_SECONDS
