@@ -22,6 +22,9 @@ BUSY = 2
 IDLE_SECONDS = 240.0
 """A connection unused for so long is replaced before use: serverless databases drop them after 300 s."""
 
+STUCK_SECONDS = 0.7
+"""An attempt to connect that takes so long may be stuck: another one is made beside it."""
+
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.05, 0.5
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,8 @@ class Database:
         self._conninfo = _with_defaults(url, limits)
         self._pooled = pooled
         self._limits = limits
+        # With room for one attempt only, a new one ends the one before, so that gets as long as a request waits.
+        self._stuck_seconds = STUCK_SECONDS if limits.connections > 1 else limits.wait_seconds
         self._timeout = str(limits.statement_timeout_milliseconds).encode()
         self._pipelines: list[Pipeline] = []
         self._loop = asyncio.get_running_loop()
@@ -127,20 +132,28 @@ class Database:
 
     async def _opened(self, deadline: float) -> Pipeline:
         """Wait for a connection that is being opened, together with whoever else waits for it."""
-        # An attempt that has kept a request waiting in vain may be stuck, while a new one gets through.
-        if not self._attempts or self._loop.time() - self._newest_attempt_at >= self._limits.wait_seconds:
-            if len(self._attempts) >= self._limits.connections:
-                self._attempts[0].cancel()
+        if not self._attempts:
             self._open_one()
         while waiting := [attempt for attempt in self._attempts if not attempt.done()]:
-            left = deadline - self._loop.time()
-            done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
+            now = self._loop.time()
+            stuck_at = self._newest_attempt_at + self._stuck_seconds
+            if now >= deadline:
                 raise Unavailable("no connection in time")
+            if now >= stuck_at:
+                self._open_beside()
+                continue
+            left = min(deadline, stuck_at) - now
+            done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             for attempt in done:
                 if not attempt.cancelled() and attempt.exception() is None:
                     return attempt.result()
         raise Unavailable("no attempt to connect succeeded")
+
+    def _open_beside(self) -> None:
+        """Try once more while others try; the first may be waking the database, so it is never given up."""
+        if len(self._attempts) >= self._limits.connections:
+            self._attempts[min(1, self._limits.connections - 1)].cancel()
+        self._open_one()
 
     def _open_one(self) -> None:
         if self._closed:
