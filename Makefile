@@ -4,7 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup run test check bench client format lock clean
+SOAK_SECONDS ?= 60
+
+.PHONY: help setup run test soak check bench client format lock clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -17,6 +19,9 @@ run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
 test: .venv/development ## run every test against a real PostgreSQL
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in || echo "Tests that need Node are skipped."
 	@$(BIN)/python -m pytest
+
+soak: .venv/development ## break the database under load, SOAK_SECONDS for each way to break it (60)
+	@FAULT_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest --timeout 1200 tests/faults
 
 check: .venv/development ## lint, types, import directions, dependencies, lock
 	@$(BIN)/ruff check .

@@ -19,7 +19,8 @@ class Proxy:
     """Listens on loopback in a thread of its own and forwards to ``target``.
 
     ``accepted`` counts connections, ``round_trips`` how often an answer began after something was
-    asked, ``asked_bytes`` what clients have sent, forwarded or not yet; all only grow.
+    asked, ``asked_bytes`` what clients have sent, forwarded or not yet, ``answered_bytes`` what was
+    forwarded to them; all only grow.
     """
 
     def __init__(self, target: Address, *, port: int = 0) -> None:
@@ -28,6 +29,7 @@ class Proxy:
         self.accepted = 0
         self.round_trips = 0
         self.asked_bytes = 0
+        self.answered_bytes = 0
         self.delay_seconds = 0.0
         self.refusing = False
         self._answer_bytes_left: int | None = None
@@ -171,6 +173,7 @@ class Proxy:
     def _note_answered(self, link: "_Link", piece: bytes) -> bytes:
         self.round_trips += link.asked
         link.asked = False
+        self.answered_bytes += len(piece)
         if self._answer_bytes_left is None:
             return piece
         allowed = piece[: self._answer_bytes_left]

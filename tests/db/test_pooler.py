@@ -1,13 +1,7 @@
 """The same path through PgBouncer in transaction mode, where one has it."""
 
 import asyncio
-import os
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -23,13 +17,8 @@ from tests.db.scenes import (
     opened,
     play,
 )
-from tests.harness import free_port
-from tests.proxies import proxying, url_through
+from tests.pooler import PGBOUNCER, POOL, pooling
 from todo_api.db import USER_SETTING
-
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-START_SECONDS = 10.0
-POOL = 3
 
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
 
@@ -37,53 +26,8 @@ pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not inst
 @pytest.fixture(scope="module")
 def pooler(worker_database: str) -> Iterator[str]:
     """The URL of this worker's database behind PgBouncer."""
-    assert PGBOUNCER is not None
-    directory = Path(tempfile.mkdtemp(prefix="todo-pooler-"))
-    directory.chmod(0o755)
-    port = free_port()
-    url = url_through(port, worker_database)
-    with proxying(worker_database) as proxy:
-        (directory / "users").write_text('"postgres" ""\n')
-        (directory / "settings").write_text(
-            f"""
-            [databases]
-            * = host=127.0.0.1 port={proxy.port}
-            [pgbouncer]
-            listen_addr = 127.0.0.1
-            listen_port = {port}
-            unix_socket_dir =
-            auth_type = trust
-            auth_file = {directory / "users"}
-            pool_mode = transaction
-            default_pool_size = {POOL}
-            max_client_conn = 100
-            """
-        )
-        process = subprocess.Popen(
-            [PGBOUNCER, directory / "settings"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            user="nobody" if os.geteuid() == 0 else None,
-        )
-        try:
-            _wait_until_it_answers(url)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(10)
-            shutil.rmtree(directory)
-
-
-def _wait_until_it_answers(url: str) -> None:
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        else:
-            return
+    with pooling(worker_database) as pooler:
+        yield pooler.url
 
 
 @pytest.mark.parametrize("pooled", [True, False], ids=["told of the pooler", "not told of the pooler"])
