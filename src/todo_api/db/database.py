@@ -187,7 +187,8 @@ class Database:
         return pipeline
 
     def _forget(self, pipeline: Pipeline) -> None:
-        self._pipelines.remove(pipeline)
+        if pipeline in self._pipelines:
+            self._pipelines.remove(pipeline)
 
 
 def _load(pipeline: Pipeline) -> int:

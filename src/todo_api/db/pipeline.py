@@ -30,6 +30,9 @@ SWEEP_SECONDS = 0.1
 # The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
 _NOT_OURS_TO_PREPARE = ("26000", "42P05")
 
+# What is prepared would answer other types than when it was prepared: a migration came in between.
+_OUTDATED = "0A000"
+
 _TUPLES_OK = pq.ExecStatus.TUPLES_OK
 _COMMAND_OK = pq.ExecStatus.COMMAND_OK
 _PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
@@ -77,7 +80,7 @@ class Pipeline:
         connection: open, in autocommit mode; the pipeline owns it from here on.
         prepare: keep statements prepared on the server. Not behind a transaction pooler.
         stall_seconds: a connection that is silent for so long with something pending is lost.
-        on_lost: called once, with this pipeline, when the connection is lost.
+        on_lost: called with this pipeline when it is of no more use; maybe more than once.
     """
 
     def __init__(
@@ -205,8 +208,11 @@ class Pipeline:
 
     def _finish(self, transaction: Transaction) -> None:
         missing = transaction.error in _NOT_OURS_TO_PREPARE
+        outdated = transaction.error == _OUTDATED and transaction.statement.name not in transaction.sent
         if missing:
             self._prepare = False
+        elif outdated:
+            self._retire()
         for name, status in zip(transaction.sent, transaction.statuses, strict=False):
             if name is not None and status == _COMMAND_OK:
                 self._prepared[name] = True
@@ -219,10 +225,18 @@ class Pipeline:
             self._transformer.set_pgresult(transaction.result)
             rows = self._transformer.load_rows(0, transaction.result.ntuples, tuple)
             transaction.future.set_result(rows)
-        elif missing:
+        elif missing or outdated:
             transaction.future.set_exception(NotSent(f"SQLSTATE {transaction.error}"))
         else:
             transaction.future.set_exception(from_sqlstate(transaction.error))
+
+    def _retire(self) -> None:
+        """Take no more requests, and close when those under way are answered."""
+        self._on_lost(self)
+        if self.pending:
+            self._loop.call_later(SWEEP_SECONDS, self._retire)
+        else:
+            self._lose("outdated")
 
     def _sweep(self) -> None:
         """Fail what has waited too long, and give up a connection on which nothing moves."""
