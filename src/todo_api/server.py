@@ -20,6 +20,9 @@ from todo_api.problems import respond
 
 KEEP_ALIVE_SECONDS = 75
 
+DRAIN_SECONDS = 0.5
+"""How long an idle connection stays open once the server stops, for a request that is on its way."""
+
 
 class _OnePiece:
     """A transport that hands what one turn of the event loop writes to the socket in one piece.
@@ -53,12 +56,41 @@ class _OnePiece:
             self._transport.write(b"".join(pieces))
 
 
+class _LastRequest:
+    """A parser after whose next request the connection is to close."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
+
+    def should_keep_alive(self) -> bool:
+        """No, whatever the request says."""
+        return False
+
+
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol: answers in one piece, and refuses what is no HTTP as everything here is refused."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin a connection."""
         super().connection_made(_OnePiece(transport))  # type: ignore[arg-type]
+
+    def shutdown(self) -> None:
+        """Stop, without losing a request that was sent before the client could know."""
+        if self._idle():
+            self.parser = _LastRequest(self.parser)  # type: ignore[assignment]
+            self.loop.call_later(DRAIN_SECONDS, self._hang_up_if_idle)
+        else:
+            super().shutdown()
+
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _hang_up_if_idle(self) -> None:
+        if self._idle():
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence, for its own log
         """Answer bytes that are no request, note it in the log, and hang up."""
@@ -72,6 +104,16 @@ class HttpProtocol(HttpToolsProtocol):
         context = REQUEST_ID.set(request_id)
         observe(RequestServed("other", "unmatched", 400, 0.0))
         REQUEST_ID.reset(context)
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor of workers."""
+
+    def terminate_all(self) -> None:
+        """Stop listening, so that nobody connects whom no worker will serve; then stop the workers."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
 
 def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: int) -> None:
@@ -98,7 +140,7 @@ def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: in
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
     if workers > 1:
-        supervisor = Multiprocess(config, sockets=[config.bind_socket()])
+        supervisor = _Supervisor(config, sockets=[config.bind_socket()])
         supervisor.run()
         started = all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
     else:
