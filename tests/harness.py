@@ -82,7 +82,8 @@ class Server:
     def log(self, **wanted: Any) -> list[dict[str, Any]]:
         """The log lines that have these fields; waits a moment for the first."""
         for _ in range(100):
-            lines = [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
+            whole, _, _ = self.log_path.read_text().rpartition("\n")  # the last line may be half written
+            lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
             found = [line for line in lines if wanted.items() <= line.items()]
             if found:
                 return found

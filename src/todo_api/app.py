@@ -27,6 +27,7 @@ from todo_api import __version__, local_postgres, migrations
 from todo_api.auth import Authentication
 from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
 from todo_api.edge import Cors, FaultBoundary, Handler, Observer
+from todo_api.fairness import TakingTurns
 from todo_api.observability import DatabaseFailed, configure_logging, observe
 from todo_api.openapi import DESCRIPTION, describe
 from todo_api.problems import Problem, respond, respond_invalid
@@ -85,6 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     # Added from the inside out: a request meets the last one first.
     app.add_middleware(Dispatch, routes=tasks.router.routes)
+    if settings.request_limit:
+        app.add_middleware(TakingTurns, places=settings.request_limit)
     app.add_middleware(Authentication, verifier=_verifier(settings, keys))
     app.add_middleware(FaultBoundary, handlers=HANDLERS)
     app.add_middleware(

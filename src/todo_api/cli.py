@@ -119,6 +119,7 @@ def _serve(options: argparse.Namespace) -> int:
             workers=settings.web_concurrency,
             log_level=settings.log_level,
             grace_seconds=settings.shutdown_grace_seconds,
+            client_seconds=settings.client_seconds,
         )
     return 0
 

@@ -48,8 +48,8 @@ class Observer:
         started = time.perf_counter()
         request_id = _request_id(scope)
         REQUEST_ID.set(request_id)
+        scope["request_id"] = request_id  # the connection answers with it, too
         inner = _plain(scope)
-        inner["request_id"] = request_id
         bodyless = scope["method"] == "HEAD"
 
         async def send_with_id(message: Message) -> None:

@@ -59,7 +59,7 @@ def test_good_configuration_is_all_ok(doctor: Doctor) -> None:
 def test_embedded_database_is_examined_as_well(doctor: Doctor, tmp_path: Path) -> None:
     status, lines = doctor(DATABASE_URL="", BETTER_AUTH_SECRET="", DATA_DIR=str(tmp_path / "data"))
 
-    assert status == 0
+    assert status == 0, lines
     assert "ok     Row-level security is in force." in lines
     assert not (tmp_path / "data/postgres/postmaster.pid").exists()
 

@@ -1,0 +1,92 @@
+"""When more is asked than can be done at once: users take turns, and who comes too late is told so."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from todo_api.problems import respond
+
+WAITING_PER_PLACE: Final = 8
+"""How many requests may wait for each one that is worked on."""
+
+LONGEST_WAIT_SECONDS: Final = 2.0
+
+HOLD_SECONDS: Final = 1.0
+"""How long a refusal is held back: whoever repeats the request at once would cost more than by being served."""
+
+OVERLOADED: Final = "Too much is asked of the service now; please try again."
+
+
+class TakingTurns:
+    """Works on so many requests of signed-in users at once; the others wait, and users take turns.
+
+    A user alone gets every place. When a place becomes free it goes to the user whose last turn is
+    longest ago, so that nobody waits for the end of another's flood. The room to wait in is bounded:
+    when it is full, only a user with less than an equal share of it may still come in, so at most twice
+    its size wait. The others, and who has waited too long, are answered 503.
+
+    Args:
+        places: how many requests are worked on at once. Fewer keep the event loop's turns short; more
+            are needed the farther the database is: throughput is at most places / round-trip time.
+    """
+
+    def __init__(self, app: ASGIApp, places: int) -> None:
+        self._app = app
+        self._free = places
+        self._room = places * WAITING_PER_PLACE
+        self._waiting = 0
+        self._queues: dict[str, deque[tuple[float, asyncio.Future[bool]]]] = {}
+        """By user; the next turn is the first one's."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if "owner" not in scope:
+            await self._app(scope, receive, send)
+        elif await self._place(scope["owner"].subject):
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._leave()
+        else:
+            await respond(scope, 503, OVERLOADED)(scope, receive, send)
+
+    async def _place(self, user: str) -> bool:
+        """Take a place, or wait for it; whether there is one."""
+        if self._free:
+            self._free -= 1
+            return True
+        queue = self._queues.get(user, deque())
+        if self._waiting >= self._room and (
+            len(queue) >= self._room // len(self._queues) or self._waiting >= 2 * self._room
+        ):
+            await asyncio.sleep(HOLD_SECONDS)
+            return False
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
+        queue.append((loop.time() + LONGEST_WAIT_SECONDS, turn))
+        self._queues[user] = queue
+        self._waiting += 1
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Give the place to whose turn it is."""
+        while self._queues:
+            user = next(iter(self._queues))
+            queue = self._queues.pop(user)
+            until, turn = queue.popleft()
+            self._waiting -= 1
+            if queue:
+                self._queues[user] = queue
+            in_time = turn.get_loop().time() <= until
+            if not turn.done():
+                turn.set_result(in_time)
+                if in_time:
+                    return
+        self._free += 1

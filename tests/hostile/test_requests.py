@@ -1,0 +1,240 @@
+"""What is no request, what is too much of one, and what pretends to be another: one exact answer for each."""
+
+import json
+
+import pytest
+
+from tests.api.wire import Answer, connect, exchange
+from tests.harness import Server, User, token
+
+HOST = b"Host: x\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+LONG = b"a" * 200_000
+
+
+def head(user: User, method: str = "POST", version: str = "1.1") -> bytes:
+    """The head of a request of this user, without its end."""
+    lines = [
+        f"{method} {user.base} HTTP/{version}",
+        "Host: x",
+        f"Authorization: Bearer {token(user.id)}",
+        "Content-Type: application/json",
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def refusal(answer: Answer) -> tuple[int, str]:
+    """What a refused client is told: status and code. It is a problem, and the last of its connection."""
+    problem = json.loads(answer.body)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+    assert problem["status"] == answer.status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    return answer.status, problem["code"]
+
+
+FRAMINGS = {
+    "Content-Length and Transfer-Encoding": b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
+    "Transfer-Encoding and Content-Length": CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n",
+    "two Content-Lengths": b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "two equal Content-Lengths": b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "list of Content-Lengths": b"Content-Length: 2, 2\r\n\r\n{}",
+    "signed Content-Length": b"Content-Length: +2\r\n\r\n{}",
+    "two Transfer-Encodings": CHUNKED + CHUNKED + b"\r\n0\r\n\r\n",
+    "unknown Transfer-Encoding": b"Transfer-Encoding: xchunked\r\n\r\n{}",
+    "Transfer-Encoding after chunked": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "negative chunk": CHUNKED + b"\r\n-1\r\na\r\n",
+    "chunk of 2 to the 72": CHUNKED + b"\r\nffffffffffffffffff\r\na\r\n",
+    "obsolete folding": b"X-A: 1\r\n  2\r\n\r\n",
+    "NUL in a value": b"X-A: a\x00b\r\n\r\n",
+    "NUL in a name": b"X\x00A: b\r\n\r\n",
+    "line end in a value": b"X-A: a\rb\r\n\r\n",
+    "space before the colon": b"X-A : b\r\n\r\n",
+    "second Host": b"Host: y\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("rest", [pytest.param(rest, id=name) for name, rest in FRAMINGS.items()])
+def test_ambiguous_framing_is_refused_and_nothing_after_it_is_read(server: Server, alice: User, rest: bytes) -> None:
+    smuggled = head(alice) + b'Content-Length: 15\r\n\r\n{"title":"two"}'
+
+    assert refusal(exchange(server, head(alice) + rest + smuggled)) == (400, "invalid_request")
+    assert alice.http.get(alice.base).json() == []
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(bytes.fromhex("16030100c8010000c40303") + b"\x01" * 190, id="TLS hello"),
+        pytest.param(b"\x00\xff" * 500 + b"\r\n\r\n", id="garbage"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2 preface"),
+        pytest.param(b"GET /health HTTP/1.2\r\n" + HOST + b"\r\n", id="HTTP/1.2"),
+        pytest.param(b"GET /health HTTP/1.1\n" + HOST + b"\r\n", id="bare line feed"),
+        pytest.param(b"GET /health HTTP/1.1\r\n Host: x\r\n\r\n", id="folding of the first line"),
+        pytest.param(b"GET /health HTTP/1.1\r\n\r\n", id="no Host"),
+        pytest.param(b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n", id="CONNECT"),
+    ],
+)
+def test_what_is_no_request_is_refused(server: Server, request_bytes: bytes) -> None:
+    assert refusal(exchange(server, request_bytes)) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        pytest.param(b"GET /" + LONG + b" HTTP/1.1\r\n" + HOST + b"\r\n", (414, "uri_too_long"), id="path"),
+        pytest.param(b"GET /health?" + LONG + b" HTTP/1.1\r\n" + HOST + b"\r\n", (414, "uri_too_long"), id="query"),
+        pytest.param(
+            b"GET /" + b"a" * 8192 + b" HTTP/1.1\r\n" + HOST + b"\r\n", (414, "uri_too_long"), id="8 KiB path"
+        ),
+        pytest.param(
+            b"GET /health HTTP/1.1\r\n" + HOST + b"X-A: " + LONG + b"\r\n\r\n", (431, "headers_too_large"), id="header"
+        ),
+        pytest.param(
+            b"GET /health HTTP/1.1\r\n" + HOST + b"Authorization: Bearer " + LONG * 5 + b"\r\n\r\n",
+            (431, "headers_too_large"),
+            id="token of 1 MB",
+        ),
+        pytest.param(
+            b"GET /health HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: a\r\n" % n for n in range(5000)) + b"\r\n",
+            (431, "headers_too_large"),
+            id="5,000 headers",
+        ),
+        pytest.param(
+            b"GET /health HTTP/1.1\r\n" + HOST + b"a:\r\n" * 100 + b"\r\n", (431, "headers_too_large"), id="101 headers"
+        ),
+        pytest.param(b"GET /health HTTP/1.1\r\nX-A: " + b"a" * 10_000_000, (431, "headers_too_large"), id="10 MB"),
+    ],
+)
+def test_head_that_is_too_large_is_refused(server: Server, request_bytes: bytes, expected: tuple[int, str]) -> None:
+    assert refusal(exchange(server, request_bytes)) == expected
+
+
+@pytest.mark.parametrize("lines", [b"X-A: " + b"a" * 20_000 + b"\r\n", b"a:\r\n" * 98], ids=["20 KB", "99 headers"])
+def test_head_that_is_large_is_served(server: Server, lines: bytes) -> None:
+    assert exchange(server, b"GET /health HTTP/1.1\r\n" + HOST + lines + b"\r\n").status == 200
+
+
+def test_head_may_come_byte_by_byte(server: Server) -> None:
+    with connect(server) as connection:
+        for byte in b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n":
+            connection.sendall(bytes([byte]))
+
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_endless_body_is_refused_and_its_rest_is_not_kept(server: Server, alice: User) -> None:
+    answer = exchange(server, head(alice) + CHUNKED + b"\r\n" + b"1\r\na\r\n" * 200_000)
+
+    assert (answer.status, json.loads(answer.body)["code"]) == (413, "content_too_large")
+
+
+class TestTrailers:
+    """They are no headers (RFC 9110 §6.5.1): what a proxy has not seen must not decide anything."""
+
+    def test_do_not_sign_in(self, server: Server, alice: User) -> None:
+        body = b'd\r\n{"title":"a"}\r\n0\r\nAuthorization: Bearer ' + token(alice.id).encode() + b"\r\n\r\n"
+        unsigned = f"POST {alice.base} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
+
+        assert exchange(server, unsigned + CHUNKED + b"\r\n" + body).status == 401
+
+    def test_do_not_change_what_the_head_said(self, server: Server, alice: User) -> None:
+        body = b'd\r\n{"title":"a"}\r\n0\r\nAuthorization: Bearer x\r\nContent-Type: text/plain\r\n\r\n'
+
+        assert exchange(server, head(alice) + CHUNKED + b"\r\n" + body).status == 201
+
+    def test_are_not_kept(self, server: Server, alice: User) -> None:
+        endless = b"X: yyyyyyyyyyyyyyyyyy\r\n" * 20_000
+
+        answer = exchange(server, head(alice) + CHUNKED + b'\r\nd\r\n{"title":"a"}\r\n0\r\n' + endless + b"\r\n")
+
+        assert answer.status == 201
+
+
+class TestOldAndOtherProtocols:
+    def test_http_1_0_is_answered_and_closed(self, server: Server) -> None:
+        with connect(server) as connection:
+            connection.sendall(b"GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+
+            assert b"200 OK" in b"".join(iter(lambda: connection.recv(1000), b""))
+
+    @pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+    def test_another_protocol_is_not_spoken_and_the_answer_is_the_last(self, server: Server, protocol: bytes) -> None:
+        lines = HOST + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
+        answer = exchange(server, b"GET /health HTTP/1.1\r\n" + lines)
+
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+    def test_expectation_is_met_before_the_body(self, server: Server, alice: User) -> None:
+        with connect(server) as connection:
+            connection.sendall(head(alice) + b"Content-Length: 13\r\nExpect: 100-continue\r\n\r\n")
+            assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(b'{"title":"a"}')
+
+            assert connection.recv(1000).startswith(b"HTTP/1.1 201 Created\r\n")
+
+    def test_expectation_of_a_stranger_is_refused_before_the_body(self, server: Server, alice: User) -> None:
+        lines = HOST + b"Content-Length: 13\r\nExpect: 100-continue\r\n\r\n"
+
+        assert exchange(server, f"POST {alice.base} HTTP/1.1\r\n".encode() + lines).status == 401
+
+
+class TestPipelining:
+    def test_answers_come_in_order(self, server: Server, alice: User) -> None:
+        count = 50
+        bodies = [json.dumps({"title": str(number)}).encode() for number in range(count)]
+        with connect(server) as connection:
+            connection.sendall(
+                b"".join(head(alice) + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies[:-1])
+                + head(alice)
+                + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(bodies[-1])
+                + bodies[-1]
+            )
+            answers = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+        assert answers.count(b"HTTP/1.1 201 Created") == count
+        titles = [task["title"] for task in reversed(alice.http.get(alice.base).json())]
+        assert titles == [str(number) for number in range(count)]
+
+    def test_request_before_a_malformed_one_is_answered(self, server: Server, alice: User) -> None:
+        with connect(server) as connection:
+            connection.sendall(head(alice, "GET") + b"\r\n" + b"\x00 no request\r\n\r\n")
+            answers = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+        assert answers.count(b"HTTP/1.1 ") == 1
+        assert answers.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+class TestPathsThatPretend:
+    @pytest.mark.parametrize(
+        ("spelling", "status"),
+        [
+            ("{alice}/../{bob}", 404),
+            ("{alice}%2F..%2F{bob}", 403),
+            ("{bob}%2F..%2F{alice}", 403),
+            ("%2e%2e/{alice}", 403),
+            ("./{alice}", 403),
+            ("{bob}\\..\\{alice}", 403),
+            ("{alice}%00", 403),
+            ("{alice};{bob}", 403),
+            ("{alice}%2500", 403),
+            ("", 403),
+        ],
+    )
+    def test_none_leads_to_another_user(
+        self, server: Server, alice: User, bob: User, spelling: str, status: int
+    ) -> None:
+        alice.create()
+        bob.create()
+        path = "/api/" + spelling.format(alice=alice.id, bob=bob.id) + "/tasks"
+        lines = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(alice.id)}\r\n\r\n"
+
+        assert exchange(server, lines.encode()).status == status
+
+    @pytest.mark.parametrize("rest", ["?user_id={bob}", "#{bob}", "?limit=1&owner={bob}"])
+    def test_query_and_fragment_name_nobody(self, server: Server, alice: User, bob: User, rest: str) -> None:
+        bob.create()
+        lines = f"GET {alice.base}{rest} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(alice.id)}\r\n\r\n"
+        answer = exchange(server, lines.format(bob=bob.id).encode())
+
+        assert (answer.status, json.loads(answer.body)) == (200, [])

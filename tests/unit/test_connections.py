@@ -1,0 +1,158 @@
+"""Who comes in, and who is hung up on, where one process cannot show it from outside."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from todo_api import connections, server
+from todo_api.connections import HttpProtocol, close_overdue
+from todo_api.transport import EventLoop
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def answer_much(scope: Any, receive: Any, send: Any) -> None:
+    """An application whose answers fill every buffer."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"x" * 30_000_000})
+
+
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+@asynccontextmanager
+async def listening(*, most_connections: int = 100) -> AsyncIterator[tuple[int, Connect]]:
+    """The port of a server in this process, and what opens a connection to it."""
+    config = uvicorn.Config(answer_much, ws="none", access_log=False)
+    config.load()
+    state = ServerState()
+
+    def connection() -> HttpProtocol:
+        return HttpProtocol(
+            config=config, server_state=state, app_state={}, client_seconds=60, most_connections=most_connections
+        )
+
+    listener = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    clients = []
+
+    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        clients.append(await asyncio.open_connection("127.0.0.1", port))
+        return clients[-1]
+
+    try:
+        yield port, connect
+    finally:
+        listener.close()
+        for _, writer in clients:
+            writer.transport.abort()
+        for open_connection in list(HttpProtocol.open_connections):
+            open_connection.transport.abort()
+        await turns(3)
+
+
+async def turns(count: int) -> None:
+    """Let the event loop turn."""
+    for _ in range(count):
+        await asyncio.sleep(0.001)
+
+
+def on_our_loop(play: Callable[[], Awaitable[None]]) -> None:
+    """Run a scene on the service's event loop."""
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(play())  # type: ignore[arg-type]
+
+
+def test_everybody_who_waits_comes_in_within_a_few_turns() -> None:
+    """libuv alone would take one turn for each."""
+
+    async def play() -> None:
+        async with listening(most_connections=200) as (port, _):
+            clients = [socket.socket() for _ in range(90)]
+            for client in clients:
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", port))
+            for _ in range(30):
+                await asyncio.sleep(0)
+            came_in = len(HttpProtocol.open_connections)
+            for client in clients:
+                client.close()
+
+            assert came_in == 90
+
+    on_our_loop(play)
+
+
+def test_whoever_comes_beyond_the_limit_is_hung_up_on() -> None:
+    async def play() -> None:
+        async with listening(most_connections=2) as (_, connect):
+            streams = [await connect() for _ in range(3)]
+            with suppress(ConnectionResetError):
+                assert await streams[2][0].read() == b""
+            assert len(HttpProtocol.open_connections) == 2
+
+            streams[0][1].close()
+            await turns(3)
+            reader, writer = await connect()
+            writer.write(REQUEST)
+            assert await reader.read(15) == b"HTTP/1.1 200 OK"
+
+    on_our_loop(play)
+
+
+def test_where_too_much_waits_to_be_taken_whoever_leaves_most_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_UNSENT_BYTES", 40_000_000)
+
+    async def play() -> None:
+        async with listening() as (_, connect):
+            streams = [await connect() for _ in range(2)]
+            for _, writer in streams:
+                writer.write(REQUEST)
+            await turns(20)
+            await close_overdue()
+            await turns(3)
+            assert len(HttpProtocol.open_connections) == 1
+
+            await close_overdue()
+            await turns(3)
+            assert len(HttpProtocol.open_connections) == 1
+
+    on_our_loop(play)
+
+
+def test_server_stops_listening_when_closed() -> None:
+    async def play() -> None:
+        async with listening() as (port, _):
+            pass
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+    on_our_loop(play)
+
+
+@pytest.mark.parametrize(
+    ("limits", "room", "raised_to"),
+    [
+        ((1024, 4096), 4096 - 256, 4096),
+        ((1024, resource.RLIM_INFINITY), 16_384, 16_384 + 256),
+        ((65_536, 65_536), 16_384, None),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 16_384, None),
+        ((200, 200), 1, None),
+    ],
+)
+def test_process_asks_for_the_files_it_may_have(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], room: int, raised_to: int | None
+) -> None:
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: asked.append(new))
+
+    assert server._room_for_connections() == room
+    assert asked == ([] if raised_to is None else [(raised_to, limits[1])])
