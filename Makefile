@@ -6,7 +6,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 
 SOAK_SECONDS ?= 60
 
-.PHONY: help setup run test soak check bench client format lock clean
+# Committed files in which high entropy is what they are for: hashes.
+HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
+
+.PHONY: help setup run test soak check bench client format lock sbom clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,7 +26,7 @@ test: .venv/development ## run every test against a real PostgreSQL
 soak: .venv/development ## break the database under load, SOAK_SECONDS for each way to break it (60)
 	@FAULT_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest --timeout 1200 tests/faults
 
-check: .venv/development ## lint, types, import directions, dependencies, lock
+check: .venv/development ## lint, types, import directions, dependencies, lock, advisories, secrets
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -31,6 +34,8 @@ check: .venv/development ## lint, types, import directions, dependencies, lock
 	@$(BIN)/deptry src
 	@$(BIN)/python requirements/lock.py --check
 	@$(BIN)/python clients/openapi.py --check
+	@$(BIN)/python requirements/audit.py
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --cores 2 --no-verify --exclude-files '$(HASHES)' --exclude-secrets '^password$$'
 
 bench: .venv/development ## measure beside other stacks; see bench/README.md
 	@$(BIN)/python -m bench $(BENCH)
@@ -47,8 +52,14 @@ format: .venv/development ## let ruff write the layout
 lock: .venv/development ## resolve pyproject.toml into requirements/*.txt, upgrading everything
 	@$(BIN)/python requirements/lock.py --upgrade
 
+sbom: .venv/development ## write what production installs to dist/sbom.json (CycloneDX)
+	@mkdir -p dist
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json requirements/production.txt
+	@echo dist/sbom.json
+
 clean: ## remove everything that make made, the embedded database included
-	rm -rf .venv .data clients/typescript/node_modules tests/better_auth/node_modules
+	rm -rf .venv .data dist clients/typescript/node_modules tests/better_auth/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'

@@ -17,7 +17,7 @@ import psycopg
 from bench.machine import sample
 from todo_api import local_postgres, migrations
 
-SECRET = "0e7f43b1c95a4d8296c1d0a7f3be5821"  # noqa: S105 - of a server that lives for minutes on loopback
+SECRET = "0e7f43b1c95a4d8296c1d0a7f3be5821"  # noqa: S105 - of a server that lives for minutes on loopback  # pragma: allowlist secret
 ACTIVE_USERS = 2_000
 TASKS_PER_USER = 50
 TOKEN_SECONDS = 24 * 3600

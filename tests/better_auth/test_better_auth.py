@@ -64,7 +64,7 @@ class SignIn:
         )
         answer = client.post(
             "/api/auth/sign-up/email",
-            json={"name": "Ada", "email": f"{secrets.token_hex(8)}@example.com", "password": "correct horse battery"},
+            json={"name": "Ada", "email": f"{secrets.token_hex(8)}@example.com", "password": secrets.token_hex(8)},
         )
         assert answer.status_code == 200, answer.text
         client.headers["Authorization"] = f"Bearer {answer.headers['set-auth-token']}"

@@ -264,7 +264,7 @@ class TestUnreachable:
 
     def test_reason_of_a_refused_connection_holds_no_password(self, worker_database: str) -> None:
         async def scene() -> None:
-            url = f"postgresql://postgres:very-private@127.0.0.1:{free_port()}/postgres"
+            url = f"postgresql://postgres:very-private@127.0.0.1:{free_port()}/postgres"  # pragma: allowlist secret
             async with opened(url) as database:
                 with pytest.raises(Unavailable) as failure:
                     await echo(database, "")

@@ -13,8 +13,8 @@ from pydantic import SecretStr, ValidationError
 
 from todo_api.settings import Settings, explain, load_settings
 
-STRONG = "Zk3v9QmT7xLr2WbN8yHd5cJf1sGp4aEu"
-PASSWORD = "npg_8fKq2LmWx"
+STRONG = "Zk3v9QmT7xLr2WbN8yHd5cJf1sGp4aEu"  # pragma: allowlist secret
+PASSWORD = "npg_8fKq2LmWx"  # pragma: allowlist secret
 HOST = "ep-cool-name-123456.eu-central-1.aws.neon.tech"
 POOLER = "ep-cool-name-123456-pooler.eu-central-1.aws.neon.tech"
 NEON = f"postgresql://owner:{PASSWORD}@{HOST}/neondb?sslmode=require&channel_binding=require"
@@ -192,7 +192,7 @@ class TestDatabaseUrl:
         [
             f"postgresql://u:{PASSWORD}@[::1/todo",
             f"postgresql://u:{PASSWORD}@localhost/todo?no_such_option=1",
-            f"postgresql://u:{PASSWORD}%zz@localhost/todo",
+            f"postgresql://u:{PASSWORD}%zz@localhost/todo",  # pragma: allowlist secret
         ],
     )
     def test_url_that_libpq_cannot_read_is_refused(self, url: str) -> None:
@@ -205,7 +205,7 @@ class TestDatabaseUrl:
         assert settings(database_url=url, better_auth_secret=STRONG).pooled is pooled
 
     def test_pooler_is_not_recognised_by_a_password_or_database(self) -> None:
-        url = "postgresql://u:x-pooler@localhost/y-pooler?application_name=z-pooler"
+        url = "postgresql://u:x-pooler@localhost/y-pooler?application_name=z-pooler"  # pragma: allowlist secret
 
         assert not settings(database_url=url, better_auth_secret=STRONG).pooled
 

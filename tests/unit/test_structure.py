@@ -43,7 +43,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
         Settings(
             _env_file=None,
             database_url="postgresql://localhost/todo",
-            better_auth_secret="Zk3v9QmT7xLr2WbN8yHd5cJf1sGp4aEu",
+            better_auth_secret="Zk3v9QmT7xLr2WbN8yHd5cJf1sGp4aEu",  # pragma: allowlist secret
             data_dir=tmp_path_factory.mktemp("data"),
         )
     )
