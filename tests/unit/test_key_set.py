@@ -46,6 +46,8 @@ class TestParse:
         [
             {"use": "enc"},
             {"key_ops": ["sign"]},
+            {"key_ops": 7},
+            {"key_ops": "verify"},
             {"alg": "HS256"},
             {"alg": "ES512"},
             {"alg": None},

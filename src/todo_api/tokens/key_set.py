@@ -87,7 +87,10 @@ def decode(token: bytes, key: Key, algorithm: str) -> dict[str, Any]:
 
 def _key(jwk: Any) -> Key | None:
     """The key, or None when it is not for us to use."""
-    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ("verify",)):
+    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
+        return None
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
         return None
     algorithms = ALGORITHMS_BY_KIND.get((_text(jwk.get("kty")), _text(jwk.get("crv"))), ())
     if "alg" in jwk:  # its own algorithm and no other, where it names one

@@ -1,0 +1,237 @@
+"""Whatever bytes a token, a key set, a cursor or a header holds: it is read, or refused by the exception for that."""
+
+import json
+import time
+from base64 import urlsafe_b64encode
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import example, given
+from hypothesis import strategies as st
+from jwt.api_jws import PyJWS
+
+from tests.harness import SECRET, claims, token
+from tests.properties.effort import effort
+from todo_api.routes import conditions, lists
+from todo_api.routes.lists import ListQuery
+from todo_api.tokens import Claims, InvalidToken, Verifier, peek
+from todo_api.tokens.key_set import UnusableKeySet, parse
+
+SUBJECT = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
+GENUINE = token(SUBJECT, exp=int(time.time()) + 86_400, email="ada@example.com", name="Ada").encode()
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def any_of(names: list[str], likely: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with some of these names, each holding what belongs there or anything at all."""
+    return st.fixed_dictionaries(
+        {}, optional={name: st.sampled_from(likely.get(name, [None])) | values for name in names}
+    )
+
+
+moments = [0, 1, int(time.time()) + 3600, 253_402_300_799, 253_402_300_800, -1, 1e400, 10**400]
+payloads = any_of(
+    ["sub", "exp", "nbf", "iat", "iss", "aud", "email", "name", "session", "user"],
+    {
+        "sub": [SUBJECT, "", "x" * 256, "\ud800", "\x00"],
+        **dict.fromkeys(["exp", "nbf", "iat"], moments),
+        "session": [{"userId": SUBJECT}],
+        "user": [{"id": SUBJECT, "email": "ada@example.com"}],
+    },
+)
+headers = any_of(["alg", "typ", "kid", "crit", "jwk", "zip", "b64"], {"alg": ["HS256"], "typ": ["JWT"], "b64": [False]})
+
+
+@st.composite
+def damaged(draw: st.DrawFn, genuine: bytes) -> bytes:
+    """The genuine bytes with a piece cut out, and another put in."""
+    start = draw(st.integers(0, len(genuine)))
+    end = draw(st.integers(start, min(len(genuine), start + 8)))
+    return genuine[:start] + draw(st.binary(max_size=8) | st.sampled_from([b".", b"=", b"A", b"-"])) + genuine[end:]
+
+
+class TestTokens:
+    @effort(150)
+    @given(candidate=st.binary(max_size=200) | st.text(".ABeyJ-_=", max_size=60).map(str.encode))
+    def test_bytes_that_nobody_signed_are_refused(self, candidate: bytes) -> None:
+        with pytest.raises(InvalidToken):
+            Verifier(SECRET).verify(candidate)
+
+    @effort(250)
+    @given(candidate=damaged(GENUINE))
+    @example(GENUINE[:-1])
+    @example(GENUINE + b".")
+    def test_damaged_token_is_refused_or_says_what_the_genuine_one_does(self, candidate: bytes) -> None:
+        genuine = Verifier(SECRET).verify(GENUINE)
+        with suppress(InvalidToken):
+            assert Verifier(SECRET).verify(candidate) == genuine  # the last letter has bits to spare
+
+    @effort(250)
+    @given(payload=payloads | values)
+    def test_signed_payload_is_refused_or_names_a_user_that_postgresql_can_hold(self, payload: Any) -> None:
+        signed = PyJWS().encode(json.dumps(payload).encode(), SECRET, algorithm="HS256").encode()
+        try:
+            found = Verifier(SECRET).verify(signed)
+        except InvalidToken:
+            return
+        assert 1 <= len(found.subject) <= 255
+        for text in (found.subject, found.email or "", found.name or ""):
+            assert "\x00" not in text.encode().decode()
+        assert found.expires_at > time.time() - 60
+        assert found.subject in {payload.get("sub"), payload.get("session", {}).get("userId")}
+
+    @effort(150)
+    @given(header=headers)
+    def test_signed_header_is_refused_or_is_plain_hs256(self, header: dict[str, Any]) -> None:
+        head, body = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims(SUBJECT)))
+        key = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
+        signature = urlsafe_b64encode(key.sign(head + b"." + body, SECRET.encode())).rstrip(b"=")
+        try:
+            Verifier(SECRET).verify(b".".join((head, body, signature)))
+        except InvalidToken:
+            return
+        assert header["alg"] == "HS256"
+        assert "crit" not in header
+
+    @effort(150)
+    @given(candidate=st.binary(max_size=200) | damaged(GENUINE))
+    def test_doctor_can_look_at_anything(self, candidate: bytes) -> None:
+        assert [type(part) for part in peek(candidate)] == [dict, dict]
+
+
+PUBLISHED = jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate().public_key(), as_dict=True)
+jwks = any_of(
+    ["kty", "crv", "x", "y", "n", "e", "kid", "alg", "use", "key_ops"],
+    {
+        "kty": ["OKP", "EC", "RSA", "oct"],
+        "crv": ["Ed25519", "P-256", "P-384", "P-521", "Ed448"],
+        **{name: [PUBLISHED["x"], "AQAB", "AA", "=", "A" * 400] for name in ("x", "y", "n", "e")},
+        "alg": ["EdDSA", "ES256", "RS256", "HS256"],
+        "use": ["sig", "enc"],
+        "key_ops": [["verify"], ["sign"], "verify", 5],
+    },
+)
+
+
+class TestKeySets:
+    @effort(250)
+    @given(published=st.lists(jwks | jwks.map(lambda jwk: {**PUBLISHED, **jwk}) | values, max_size=3))
+    def test_published_keys_are_usable_or_left_out(self, published: list[Any]) -> None:
+        content = json.dumps({"keys": [*published, {**PUBLISHED, "kid": "ours"}]}).encode()
+        if b"NaN" in content or b"Infinity" in content:
+            return
+        found = parse(content)
+        assert found.find("ours", "EdDSA") is not None
+        assert not any(found.find(None, name) for name in ("HS256", "none"))
+
+    @effort(150)
+    @given(content=st.binary(max_size=100) | values.map(lambda value: json.dumps(value).encode()))
+    def test_what_is_no_key_set_is_refused(self, content: bytes) -> None:
+        with pytest.raises(UnusableKeySet):
+            parse(content)
+
+
+def page(**more: Any) -> ListQuery:
+    given = {"owner": SUBJECT, "status": "all", "search": None, "sort": "title", "descending": False, "limit": 10}
+    return ListQuery(**{**given, "after": None, "path": b"/", "query_string": b"", **more})
+
+
+def cursor_of(query: ListQuery, title: str, id: int) -> str:
+    moment = datetime(2026, 11, 20, 20, 53, 46, 424_000, tzinfo=UTC)
+    link = query.next_link(SimpleNamespace(title=title, created_at=moment, updated_at=moment, id=id)).decode()
+    return link.partition("cursor=")[2].partition(">")[0]
+
+
+def refused(query: ListQuery, cursor: str) -> bool:
+    try:
+        query.continued(cursor)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("sort", ["title", "created_at", "updated_at"])
+class TestCursors:
+    @effort(120)
+    @given(candidate=st.text(max_size=80) | st.binary(max_size=60).map(lambda raw: urlsafe_b64encode(raw).decode()))
+    def test_invented_cursor_is_a_value_error(self, sort: str, candidate: str) -> None:
+        assert refused(page(sort=sort), candidate)
+
+    @effort(150)
+    @given(position=values | st.tuples(st.datetimes().map(str) | st.text(), st.integers()))
+    def test_sealed_position_is_a_value_error_or_one_that_a_task_can_have(self, sort: str, position: Any) -> None:
+        query = page(sort=sort)
+        forged = lists._sealed(json.dumps(position).encode(), query._list())  # the seal is no secret
+        try:
+            after = query.continued(forged).after
+        except ValueError:
+            return
+        assert after is not None
+        key, id = after
+        assert 0 < id < 2**63
+        assert isinstance(key, str if sort == "title" else datetime)
+        assert "\x00" not in str(key).encode().decode()
+
+    @effort(120)
+    @given(title=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), data=st.data())
+    def test_cursor_of_one_list_is_refused_by_every_other_and_when_damaged(
+        self, sort: str, title: str, data: st.DataObject
+    ) -> None:
+        cursor = cursor_of(page(sort=sort), title, 7)
+        other: dict[str, Any] = data.draw(
+            st.sampled_from([{"owner": "mallory"}, {"status": "pending"}, {"search": "x"}, {"descending": True}])
+        )
+        broken = data.draw(damaged(cursor.encode()).map(lambda raw: raw.decode("latin-1")))
+
+        assert refused(page(sort=sort, **other), cursor)
+        assert refused(page(sort=sort), broken) == (broken != cursor)
+
+
+latin = st.text(st.characters(max_codepoint=255), max_size=60)
+tags = st.lists(
+    st.sampled_from(['"', "W/", ",", " ", "*", "2026-11-20T20:53:46.424000Z", "9999-12-31T24:00:00Z", "\xff"]) | latin,
+    max_size=8,
+).map("".join)
+
+
+class TestHeaders:
+    @effort(250)
+    @given(text=tags)
+    def test_entity_tags_are_a_value_error_or_a_list_of_versions(self, text: str) -> None:
+        try:
+            conditions._entity_tags(text)
+        except ValueError:
+            return
+        assert all(moment.tzinfo is not None for moment in conditions.versions(text))
+
+    @effort(120)
+    @given(text=latin)
+    def test_idempotency_key_is_a_value_error_or_visible_ascii(self, text: str) -> None:
+        try:
+            assert conditions._visible(text) == text
+        except ValueError:
+            assert not text or not all("!" <= letter <= "~" for letter in text)
+        else:
+            assert all("!" <= letter <= "~" for letter in text)
+
+    @effort(120)
+    @given(text=latin | st.lists(st.sampled_from(["return", "=", "minimal", ",", ";", '"', " "])).map("".join))
+    def test_preference_is_minimal_only_when_it_says_so(self, text: str) -> None:
+        assert not conditions.wants_minimal(text) or ("return" in text.lower() and "minimal" in text.lower())
+
+
+def test_claims_are_those_of_the_genuine_token() -> None:
+    found = Verifier(SECRET).verify(GENUINE)
+
+    assert found == Claims(SUBJECT, "ada@example.com", "Ada", found.expires_at)
