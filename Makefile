@@ -9,7 +9,7 @@ SOAK_SECONDS ?= 60
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run test soak check bench client format lock sbom clean
+.PHONY: help setup run test soak check bench client format lock sbom mutants clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -19,9 +19,9 @@ setup: .venv/runtime ## install the service and its embedded PostgreSQL into .ve
 run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
 	@$(BIN)/todo-api serve
 
-test: .venv/development ## run every test against a real PostgreSQL
+test: .venv/development ## run every test against a real PostgreSQL, and report branch coverage
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in || echo "Tests that need Node are skipped."
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --cov
 
 soak: .venv/development ## break the database under load, SOAK_SECONDS for each way to break it (60)
 	@FAULT_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest --timeout 1200 tests/faults
@@ -52,6 +52,9 @@ format: .venv/development ## let ruff write the layout
 lock: .venv/development ## resolve pyproject.toml into requirements/*.txt, upgrading everything
 	@$(BIN)/python requirements/lock.py --upgrade
 
+mutants: .venv/development ## change tokens, auth, queries and db in small ways; see docs/mutants.md
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
 sbom: .venv/development ## write what production installs to dist/sbom.json (CycloneDX)
 	@mkdir -p dist
 	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
@@ -59,7 +62,7 @@ sbom: .venv/development ## write what production installs to dist/sbom.json (Cyc
 	@echo dist/sbom.json
 
 clean: ## remove everything that make made, the embedded database included
-	rm -rf .venv .data dist clients/typescript/node_modules tests/better_auth/node_modules
+	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'

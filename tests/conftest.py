@@ -1,40 +1,22 @@
 """One PostgreSQL for the whole run, one database and one running service for each worker."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
-import psycopg
 import pytest
 
-from tests.harness import TEMPLATE, Server, User, cloned_database, database_url, serving
-from todo_api import local_postgres, migrations
-
-POSTGRES = "TODO_TEST_POSTGRES"
+from tests.harness import POSTGRES, Server, User, cloned_database, postgres_with_template, serving
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start PostgreSQL once, in the process that the workers are children of."""
     if hasattr(config, "workerinput") or POSTGRES in os.environ:
         return
-    directory = Path(tempfile.mkdtemp(prefix="todo-test-"))
-    local = local_postgres.start(directory)
-    with psycopg.connect(local.url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("ALTER SYSTEM SET max_connections = 200")
-        connection.execute("SELECT pg_reload_conf()")
-        connection.execute(f"CREATE DATABASE {TEMPLATE}")
-    migrations.upgrade(database_url(local.url, TEMPLATE))
-    os.environ[POSTGRES] = local.url
-
-    def stop() -> None:
-        del os.environ[POSTGRES]
-        local.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
-    config.add_cleanup(stop)
+    run = ExitStack()
+    os.environ[POSTGRES] = run.enter_context(postgres_with_template())
+    run.callback(os.environ.pop, POSTGRES)
+    config.add_cleanup(run.close)
 
 
 @pytest.fixture(scope="session")

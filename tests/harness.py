@@ -3,10 +3,12 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,11 @@ from typing import Any
 import httpx
 import jwt
 import psycopg
+
+from todo_api import local_postgres, migrations
+
+POSTGRES = "TODO_TEST_POSTGRES"
+"""The environment variable in which a run's processes find its PostgreSQL."""
 
 SECRET = "3f9a1c5e7b2d4860f1e2d3c4b5a69788"  # pragma: allowlist secret
 TEMPLATE = "todo_template"
@@ -157,6 +164,24 @@ def wait_until_alive(server: Server, seconds: float = 30) -> None:
         except httpx.TransportError:
             time.sleep(0.05)
     raise TimeoutError(server.log_path.read_text())
+
+
+@contextmanager
+def postgres_with_template() -> Iterator[str]:
+    """A PostgreSQL of its own, with a migrated template database; the URL of its maintenance database."""
+    directory = Path(tempfile.mkdtemp(prefix="todo-test-"))
+    local = local_postgres.start(directory)
+    try:
+        with psycopg.connect(local.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET max_connections = 200")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(f"CREATE DATABASE {TEMPLATE}")
+        migrations.upgrade(database_url(local.url, TEMPLATE))
+        yield local.url
+    finally:
+        local.stop()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def database_url(server_url: str, name: str) -> str:

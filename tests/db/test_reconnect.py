@@ -154,10 +154,16 @@ class TestBackendsEnded:
             async with opened(witness.url) as database:
                 await warm(database, 4)
                 owner, titles = new_owner(), [str(number) for number in range(2000)]
-                writes = asyncio.create_task(insert_all(database, owner, titles))
+                done = asyncio.create_task(insert_all(database, owner, titles[:1000]))
                 await until(lambda: len(witness.titles(owner)) > 10)
+                slow = [asyncio.create_task(sleep(database, 1)) for _ in range(8)]  # what follows waits behind them
+                stuck = asyncio.create_task(insert_all(database, owner, titles[1000:]))
+                await until(lambda: witness.running("pg_sleep") > 0)
+                for task in slow:
+                    task.cancel()
                 witness.terminate()
-                acknowledged, failures = await writes
+                (acknowledged, failures), (also_acknowledged, also_failed) = await done, await stuck
+                acknowledged, failures = acknowledged + also_acknowledged, failures + also_failed
                 written = witness.titles(owner)
 
                 assert failures
@@ -177,8 +183,12 @@ class TestCut:
             async with opened(url_through(proxy.port, witness.url), connections=1) as database:
                 await warm(database, 1)
                 owner, titles = new_owner(), [str(number) for number in range(100)]
+                proxy.silence()
                 proxy.cut_after(answer_bytes)
-                acknowledged, failures = await insert_all(database, owner, titles)
+                writes = asyncio.create_task(insert_all(database, owner, titles))
+                await until(lambda: len(database._pipelines[0].pending) == len(titles))
+                proxy.resume()
+                acknowledged, failures = await writes
                 written = witness.titles(owner)
 
                 assert failures
@@ -286,12 +296,14 @@ class TestUnreachable:
 
         play(scene())
 
+    @pytest.mark.parametrize("connections", [1, 4])
     def test_server_that_answers_again_is_used_at_once_though_an_attempt_is_stuck(
-        self, worker_database: str, proxy: Proxy
+        self, worker_database: str, proxy: Proxy, connections: int
     ) -> None:
         async def scene() -> None:
             proxy.silence()
-            async with opened(url_through(proxy.port, worker_database), wait_seconds=1) as database:
+            url = url_through(proxy.port, worker_database)
+            async with opened(url, wait_seconds=1, connections=connections) as database:
                 with pytest.raises(Unavailable):
                     await echo(database, "silence")
                 proxy.lose()

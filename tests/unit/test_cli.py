@@ -1,5 +1,6 @@
 """The command: what it prints, what it refuses, and with which status it ends."""
 
+import logging
 import os
 import re
 import subprocess
@@ -263,3 +264,30 @@ class TestMigrate:
         assert isinstance(words, str)
         assert SENTENCE.fullmatch(words)
         assert [name for name in ("DATABASE_URL", "todo-api[embedded]") if name not in words] == []
+
+
+class TestTokenCommandRefuses:
+    def test_user_id_that_no_subject_can_be(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert ended("token", "") == 2
+        assert ended("token", "x" * 256) == 2
+        assert "must have 1 to 255 characters" in capsys.readouterr().err
+
+    def test_to_sign_without_a_secret(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/todo")
+        monkeypatch.setenv("BETTER_AUTH_URL", "http://localhost:3000")
+        monkeypatch.delenv("BETTER_AUTH_SECRET", raising=False)
+
+        assert str(ended("token", "ada")).startswith("BETTER_AUTH_SECRET is not set")
+
+
+def test_doctor_asks_nothing_of_an_absent_standard_input(
+    worker_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", worker_database)
+    monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
+    monkeypatch.setattr(sys, "stdin", None)
+    try:
+        assert main(["doctor"]) == 0
+    finally:
+        logging.disable(logging.NOTSET)
+    assert "WRONG" not in capsys.readouterr().out

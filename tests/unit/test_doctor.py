@@ -174,3 +174,14 @@ class TestToken:
         _, lines = doctor(given, BETTER_AUTH_URL=identity.origin)
 
         assert lines[-1].endswith("is BETTER_AUTH_URL the server that issued it? (kid 'stranger').")
+
+
+def test_database_that_answers_with_a_failure_is_named_by_its_sqlstate(doctor: Doctor, database: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP TABLE todo_api_version")
+        connection.execute("CREATE VIEW todo_api_version AS SELECT (1 / (random() * 0)::int)::text AS version_num")
+        connection.execute("GRANT SELECT ON todo_api_version TO todo_api")
+    status, lines = doctor(DATABASE_URL=database)
+
+    assert status == 1
+    assert "WRONG  The database answers, but not as it should: SQLSTATE 22012." in lines

@@ -417,3 +417,27 @@ class TestNames:
             assert await scene.verify(token) == USER
 
         play(scene, work)
+
+
+class TestClosing:
+    def test_without_ever_having_fetched(self) -> None:
+        asyncio.run(KeySource("http://127.0.0.1:1/jwks").close())
+
+    def test_gives_up_a_fetch_under_way(self, identity: IdentityServer) -> None:
+        async def run() -> None:
+            source = KeySource(f"{identity.origin}/api/auth/jwks")
+            waiting = asyncio.create_task(source.refresh())
+            while not identity.fetches:  # noqa: ASYNC110 - counted by the server's thread
+                await asyncio.sleep(0.01)
+            started = time.monotonic()
+            await source.close()
+            assert time.monotonic() - started < 0.5
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        identity.delay_seconds = 1
+        asyncio.run(run())
+
+
+def test_verifier_without_a_key_set_has_nothing_to_look_for() -> None:
+    asyncio.run(Verifier("x" * 32).refresh())

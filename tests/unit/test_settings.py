@@ -1,6 +1,7 @@
 """The environment in, one frozen object out: what is accepted, what is refused, what is never shown."""
 
 import os
+import secrets
 import stat
 import subprocess
 import sys
@@ -475,3 +476,27 @@ class TestKeySet:
             sentences = explain(refused(**{name: url}))
 
             assert sentences == [f"{name.upper()} must be an address such as https://app.example.com."]
+
+
+def test_secret_that_another_process_was_faster_to_make_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(_: int) -> str:
+        (tmp_path / "secret").write_text("of the other process, " * 3)
+        return "of this process, which is too late"
+
+    monkeypatch.setattr(secrets, "token_urlsafe", meanwhile)
+    kept = Settings(_env_file=None, data_dir=tmp_path).signing_secret()
+
+    assert kept is not None
+    assert kept.get_secret_value().startswith("of the other process")
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+def test_kept_secret_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("cut short\n")
+    with pytest.raises(SystemExit) as ended:
+        Settings(_env_file=None, data_dir=tmp_path).signing_secret()
+
+    assert str(ended.value.code).startswith(str(tmp_path / "secret"))
+    assert "cut short" not in str(ended.value.code)

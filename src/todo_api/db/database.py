@@ -99,7 +99,7 @@ class Database:
                 try:
                     return await future
                 except NotSent as error:
-                    if not tries:
+                    if not tries:  # pragma: no cover - the server would have to hang up on each just before its use
                         raise Unavailable(error.reason) from None
                 except Lost:
                     if not (tries and statement.repeatable):

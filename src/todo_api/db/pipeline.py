@@ -191,7 +191,7 @@ class Pipeline:
         while pending and not connection.is_busy():
             result = connection.get_result()
             if result is None:
-                if connection.status == _BAD:
+                if connection.status == _BAD:  # pragma: no cover - what was read before may already have said so
                     raise OperationalError("the connection was closed")
                 continue
             transaction = pending[0]
