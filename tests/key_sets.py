@@ -44,13 +44,19 @@ class SigningKey:
 
 
 class IdentityServer:
-    """Publishes a key set, well or badly. ``fetches`` counts how often it was asked."""
+    """Publishes a key set, well or badly.
+
+    ``fetches`` counts how often it was asked, ``asked`` holds the headers of each. The first ``moves``
+    answers redirect to another path.
+    """
 
     def __init__(self, *keys: SigningKey) -> None:
         self.keys = list(keys)
         self.body: bytes | None = None
         self.status = 200
         self.location: str | None = None
+        self.moves = 0
+        self.asked: list[dict[str, str]] = []
         self.delay_seconds = 0.0
         self.fetches = 0
         self.port = 0
@@ -77,8 +83,12 @@ class IdentityServer:
             def do_GET(self) -> None:
                 identity.fetches += 1
                 time.sleep(identity.delay_seconds)
+                identity.asked.append({name.lower(): value for name, value in self.headers.items()})
                 content = identity.content()
-                self.send_response(identity.status)
+                moved = identity.fetches <= identity.moves
+                self.send_response(307 if moved else identity.status)
+                if moved:
+                    self.send_header("Location", f"/moved/{identity.fetches}")
                 if identity.location is not None:
                     self.send_header("Location", identity.location)
                 self.send_header("Content-Length", str(len(content)))

@@ -1,0 +1,306 @@
+"""Where exactly a token or a key set stops being good, what the log is told, and what is remembered."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from tests.harness import SECRET, free_port
+from tests.key_sets import IdentityServer, SigningKey
+from tests.unit.test_tokens import ISSUER, NOW, USER, Clock, forge, payload, segment, without
+from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, key_source, peek, sign
+from todo_api.tokens.claims import LATEST_TIME, LEEWAY_SECONDS
+from todo_api.tokens.key_set import UnusableKeySet, parse
+from todo_api.tokens.verifier import CACHED_TOKENS, LONGEST_TOKEN_BYTES
+
+KEY = SigningKey("Ed25519", "one")
+
+
+def verified(token: bytes, **options: Any) -> str:
+    return Verifier(SECRET, clock=Clock(), **options).verify(token).subject
+
+
+def reason(token: bytes, **options: Any) -> str:
+    with pytest.raises(InvalidToken) as caught:
+        verified(token, **options)
+    assert str(caught.value) == caught.value.reason
+    return caught.value.reason
+
+
+def as_long_as(length: int) -> bytes:
+    """A genuine token of exactly so many bytes."""
+    for padding in range(length * 3 // 4, 0, -1):
+        for more in ("", "x"):  # no base64url is one letter longer than a multiple of four
+            token = forge(payload(more="x" * padding), {"alg": "HS256", "more": more})
+            if len(token) == length:
+                return token
+    raise AssertionError(length)
+
+
+class TestReasons:
+    @pytest.mark.parametrize(
+        ("token", "expected"),
+        [
+            (b"x" * (LONGEST_TOKEN_BYTES + 1), "too long"),
+            (forge(payload()) + b"=", "padded"),
+            (b"e30.e30.AAAA", "no algorithm"),
+            (forge(payload(), {"alg": "HS256", "crit": ["exp"]}), "crit"),
+            (forge(payload(), {"alg": "HS512"}), "algorithm"),
+            (b"no header", "header"),
+            (forge(without("exp")), "exp missing"),
+            (forge(payload(nbf=NOW + 60)), "nbf in the future"),
+            (forge(payload(iat=NOW + 60)), "iat in the future"),
+            (forge(payload(exp="soon")), "exp is not a number"),
+            (forge(payload(nbf=-1)), "nbf is out of range"),
+            (forge(without("sub")), "no subject"),
+            (forge(payload(sub="")), "subject is unusable"),
+            (forge(b"[]"), "payload is not an object"),
+            (forge(b"{"), "payload is not JSON"),
+            (forge(payload(iss="https://elsewhere.example.com")), "iss"),
+            (forge(payload(aud="https://elsewhere.example.com")), "aud"),
+        ],
+    )
+    def test_log_is_told_what_is_wrong(self, token: bytes, expected: str) -> None:
+        assert reason(token, issuers=(ISSUER,), audiences=(ISSUER,)) == expected
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (b"<html>", "not a JSON object"),
+            (b"{}", "no keys member"),
+            (b'{"keys": []}', "empty"),
+            (b'{"keys": [{"kty": "oct"}]}', "no key that can be used"),
+        ],
+    )
+    def test_log_is_told_what_is_wrong_with_a_key_set(self, content: bytes, expected: str) -> None:
+        with pytest.raises(UnusableKeySet) as caught:
+            parse(content)
+
+        assert str(caught.value) == expected
+
+
+class TestBoundaries:
+    def test_token_may_have_8192_bytes(self) -> None:
+        assert verified(as_long_as(LONGEST_TOKEN_BYTES)) == USER
+
+    def test_leeway_ends_with_its_last_second(self) -> None:
+        assert verified(forge(payload(nbf=NOW + LEEWAY_SECONDS, iat=NOW + LEEWAY_SECONDS))) == USER
+        assert verified(forge(payload(exp=NOW - LEEWAY_SECONDS + 1))) == USER
+        assert reason(forge(payload(exp=NOW - LEEWAY_SECONDS))) == "expired"
+
+    def test_year_10000_is_no_time(self) -> None:
+        assert verified(forge(payload(exp=LATEST_TIME - 1))) == USER
+        assert reason(forge(payload(exp=LATEST_TIME))) == "exp is out of range"
+
+
+class TestMemory:
+    def test_verified_token_is_not_examined_again(self) -> None:
+        verifier = Verifier(SECRET, clock=Clock())
+
+        assert verifier.verify(forge(payload())) is verifier.verify(forge(payload()))
+
+    def test_oldest_token_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert CACHED_TOKENS == 10_000
+        monkeypatch.setattr("todo_api.tokens.verifier.CACHED_TOKENS", 2)
+        verifier = Verifier(SECRET, clock=Clock())
+        tokens = [forge(payload(jti=number)) for number in range(3)]
+        first, second, third = map(verifier.verify, tokens)
+
+        assert verifier.verify(tokens[1]) is second
+        assert verifier.verify(tokens[2]) is third
+        assert verifier.verify(tokens[0]) is not first
+
+
+def test_peek_shows_header_and_payload() -> None:
+    header = {"alg": "HS256", "kid": "x"}
+
+    assert peek(segment(header) + b"." + segment({"sub": USER}) + b".AAAA.more") == (header, {"sub": USER})
+    assert peek(segment(header)) == (header, {})
+    assert peek(b"") == ({}, {})
+
+
+def test_signed_token_is_compact_hs256() -> None:
+    token = sign({"sub": USER, "exp": NOW + 1}, SECRET).encode()
+
+    assert peek(token)[0]["alg"] == "HS256"
+    assert segment(json.dumps({"sub": USER, "exp": NOW + 1}, separators=(",", ":")).encode()) in token.split(b".")
+
+
+class Both:
+    """A verifier of both families, and the identity server that it asks."""
+
+    def __init__(self, identity: IdentityServer) -> None:
+        self.identity = identity
+        self.clock = Clock()
+        self.source = KeySource(f"{identity.origin}/jwks", clock=self.clock)
+        names = (identity.origin,)
+        self.verifier = Verifier(SECRET, keys=self.source, issuers=names, audiences=names)
+
+    def token(self, key: SigningKey = KEY) -> bytes:
+        return key.sign(self.identity.claims(USER), "EdDSA").encode()
+
+    def shared(self) -> bytes:
+        return sign(self.identity.claims(USER), SECRET).encode()
+
+    async def verify(self, token: bytes) -> str:
+        try:
+            return self.verifier.verify(token).subject
+        except UnknownKey:
+            await self.source.refresh()
+            return self.verifier.verify(token).subject
+
+    async def settle(self) -> None:
+        """Wait for a fetch beside the requests."""
+        while self.source._fetching is not None:  # noqa: ASYNC110 - a task of the source's own
+            await asyncio.sleep(0.01)
+
+
+def play(work: Callable[[Both], Coroutine[Any, Any, None]], **answers: Any) -> IdentityServer:
+    identity = IdentityServer(KEY)
+    for name, value in answers.items():
+        setattr(identity, name, value)
+
+    async def run() -> None:
+        both = Both(identity)
+        try:
+            await asyncio.wait_for(work(both), 10)
+        finally:
+            await both.source.close()
+            assert both.source._client is None or both.source._client.is_closed
+
+    with identity.listening():
+        asyncio.run(run())
+    return identity
+
+
+class TestBothFamilies:
+    def test_live_side_by_side(self) -> None:
+        async def work(both: Both) -> None:
+            assert await both.verify(both.shared()) == USER
+            assert both.identity.fetches == 0
+            assert await both.verify(both.token()) == USER
+
+        play(work)
+
+    def test_token_of_the_secret_never_renews_the_key_set(self) -> None:
+        async def work(both: Both) -> None:
+            await both.verify(both.token())
+            both.clock.now += 100_000
+            await both.verify(both.shared())
+            await both.settle()
+            assert both.identity.fetches == 1
+            await both.verify(both.token())
+            await both.settle()
+            assert both.identity.fetches == 2
+
+        play(work)
+
+    def test_every_removal_is_noticed_not_only_the_first(self) -> None:
+        others = [SigningKey("Ed25519", name) for name in ("two", "three")]
+
+        async def work(both: Both) -> None:
+            both.identity.keys = [KEY, *others]
+            tokens = [both.token(key) for key in others]
+            assert [await both.verify(token) for token in tokens] == [USER, USER]
+            for token, key in zip(tokens, others, strict=True):
+                both.identity.keys.remove(key)
+                both.clock.now += key_source.FRESH_SECONDS
+                await both.verify(both.token())
+                await both.settle()
+                both.clock.now += 60
+                with pytest.raises(InvalidToken):
+                    await both.verify(token)
+
+        play(work)
+
+
+class TestDownload:
+    def test_asks_for_json_and_ignores_the_proxies_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
+
+        async def work(both: Both) -> None:
+            assert await both.verify(both.token()) == USER
+
+        assert play(work).asked[0]["accept"] == "application/json"
+
+    @pytest.mark.parametrize("moves", [1, 3])
+    def test_follows_redirects_to_the_same_origin(self, moves: int) -> None:
+        async def work(both: Both) -> None:
+            assert await both.verify(both.token()) == USER
+
+        assert play(work, moves=moves).fetches == moves + 1
+
+    def test_may_have_256_kib(self) -> None:
+        content = json.dumps({"keys": [KEY.jwk]}).encode()
+
+        async def work(both: Both) -> None:
+            assert await both.verify(both.token()) == USER
+
+        play(work, body=content.ljust(key_source.LARGEST_SET_BYTES))
+
+    @pytest.mark.parametrize(
+        ("answers", "expected"),
+        [
+            ({"status": 404}, "status 404"),
+            ({"moves": 100}, "too many redirects"),
+            ({"status": 302, "location": "http://127.0.0.1:1/jwks"}, "redirected to another origin"),
+            ({"body": b" " * (key_source.LARGEST_SET_BYTES + 1)}, "too large"),
+            ({"body": b"[]"}, "not a JSON object"),
+        ],
+    )
+    def test_failure_is_logged_and_says_when_to_come_back(
+        self, answers: dict[str, Any], expected: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def work(both: Both) -> None:
+            waits = []
+            for _ in range(4):
+                with pytest.raises(KeysUnavailable) as caught:
+                    await both.source.refresh()
+                assert str(caught.value) == caught.value.reason == expected
+                waits.append(caught.value.retry_after_seconds)
+            assert waits == [1, 1, 5, 5]
+            both.clock.now += 2.5
+            with pytest.raises(KeysUnavailable) as caught:
+                await both.source.refresh()
+            assert caught.value.retry_after_seconds == 2
+
+        caplog.set_level(logging.WARNING, key_source.log.name)
+        play(work, **answers)
+
+        assert {(line.getMessage(), line.__dict__["reason"]) for line in caplog.records} == {
+            ("key set not obtained", expected)
+        }
+
+    def test_failure_without_words_is_named_by_its_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(key_source, "FETCH_SECONDS", 0.05)
+
+        async def work(both: Both) -> None:
+            with pytest.raises(KeysUnavailable) as caught:
+                await both.source.refresh()
+            assert caught.value.reason == "TimeoutError"
+
+        play(work, delay_seconds=0.3)
+
+    def test_failed_renewal_is_tried_again_after_twenty_seconds(self) -> None:
+        async def work(both: Both) -> None:
+            await both.verify(both.token())
+            both.identity.status = 500
+            both.clock.now += key_source.FRESH_SECONDS
+            for seconds, fetches in ((0, 2), (19, 2), (1, 3)):
+                both.clock.now += seconds
+                await both.verify(both.token())
+                await both.settle()
+                assert both.identity.fetches == fetches
+
+        play(work)
+
+    def test_before_the_first_there_is_no_removal(self) -> None:
+        source = KeySource("http://127.0.0.1:1/jwks")
+
+        assert source.removals == 0
+        source.keep_fresh()
+        assert source._fetching is None
