@@ -5,11 +5,12 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 SOAK_SECONDS ?= 60
+SOAK_REQUESTS ?= 200000
 
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run test soak check bench client format lock sbom mutants clean
+.PHONY: help setup run test soak check bench client format lock mutants sbom clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -23,8 +24,9 @@ test: .venv/development ## run every test against a real PostgreSQL, and report 
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in || echo "Tests that need Node are skipped."
 	@$(BIN)/python -m pytest --cov
 
-soak: .venv/development ## break the database under load, SOAK_SECONDS for each way to break it (60)
+soak: .venv/development ## SOAK_SECONDS (60) for each way to break the database, then SOAK_REQUESTS (200,000) generated requests
 	@FAULT_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest --timeout 1200 tests/faults
+	@SOAK_REQUESTS=$(SOAK_REQUESTS) $(BIN)/python -m pytest --timeout 7200 tests/properties/test_requests.py tests/properties/test_contract.py
 
 check: .venv/development ## lint, types, import directions, dependencies, lock, advisories, secrets
 	@$(BIN)/ruff check .

@@ -4,18 +4,25 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
     content_type_conformance,
+    ensure_resource_availability,
+    ignored_auth,
     negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
+    unsupported_method,
+    use_after_free,
 )
 
 from tests.harness import Server, User
+from tests.properties.effort import effort
 
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -23,6 +30,7 @@ CHECKS = [
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
+    allow_header_conformance,
 ]
 WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 OPEN = ["health", "ready", "metrics"]
@@ -33,17 +41,20 @@ REFUSED = {400, 404, 412, 413, 415, 422}
 Case = schemathesis.Case[Any]
 Operations = dict[str, schemathesis.APIOperation[Any, Any, Any, Any]]
 
-bounded = settings(
-    max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+bounded = effort(40, soak_share=0.03)
+
+
+def document(server: Server) -> Any:
+    """The running service's own document."""
+    config = schemathesis.Config()
+    config.projects.default.generation.update(with_security_parameters=False)  # tokens are ours to send
+    return schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=config)
 
 
 @pytest.fixture(scope="module")
 def operations(server: Server) -> Operations:
     """The operations of the running service's document, by their ids."""
-    config = schemathesis.Config()
-    config.projects.default.generation.update(with_security_parameters=False)  # tokens are ours to send
-    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=config)
+    schema = document(server)
     results = list(schema.get_all_operations())
     found = [result.ok() for result in results if isinstance(result, Ok)]
     assert len(found) == len(results)
@@ -101,6 +112,40 @@ def test_invalid_request_is_refused(operations: Operations, alice: User, name: s
     assert REFUSED & statuses
 
 
+@pytest.mark.parametrize("name", [*COLLECTION, *ONE_TASK])
+def test_operation_refuses_other_methods_and_other_tokens(operations: Operations, alice: User, name: str) -> None:
+    path = {"user_id": alice.id, **({"id": alice.create()["id"]} if name in ONE_TASK else {})}
+    body: Any = {"title": "Buy milk"} if name in {"create_task", "update_task"} else schemathesis.core.NOT_SET
+    case = operations[name].Case(path_parameters=path, body=body, media_type="application/json")
+    headers = {"Authorization": alice.http.headers["Authorization"]}
+    response = case.call_and_validate(headers=headers, checks=[*CHECKS, ignored_auth, unsupported_method])
+
+    assert response.status_code in {200, 201}
+
+
+def test_deleted_tasks_stay_deleted_and_created_ones_are_there(server: Server, alice: User) -> None:
+    called = set()
+    machine = document(server).as_state_machine()
+
+    class Calls(machine):  # type: ignore[valid-type, misc]
+        def before_call(self, case: Case) -> None:
+            if "user_id" in case.path_parameters:
+                case.path_parameters["user_id"] = alice.id
+
+        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+            return {"headers": {"Authorization": alice.http.headers["Authorization"]}}
+
+        def validate_response(
+            self, response: schemathesis.Response, case: Case, additional_checks: Any = None, **kwargs: Any
+        ) -> None:
+            called.add((case.operation.method, response.status_code))
+            checks = [*CHECKS, use_after_free, ensure_resource_availability]
+            case.validate_response(response, checks=checks, transport_kwargs=kwargs)
+
+    run_state_machine_as_test(Calls, settings=effort(30, soak_share=0.005, stateful_step_count=8))
+    assert {("post", 201), ("delete", 200), ("get", 404)} <= called
+
+
 def without_nul(length: int) -> st.SearchStrategy[str]:
     """Any text that PostgreSQL can hold."""
     return st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=length)
@@ -109,7 +154,7 @@ def without_nul(length: int) -> st.SearchStrategy[str]:
 padding = st.text(st.sampled_from(WHITE_SPACE), max_size=5)
 
 
-@settings(max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@effort(150)
 @given(
     title=without_nul(255).filter(lambda text: text.strip(WHITE_SPACE)),
     before=padding,
@@ -127,7 +172,7 @@ def test_texts_come_back_as_they_went_in(
     assert (updated["title"], updated["description"]) == (task["title"], description)
 
 
-@settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@effort(40)
 @given(title=st.text(st.sampled_from(WHITE_SPACE), max_size=300))
 def test_title_of_nothing_but_white_space_is_refused(alice: User, title: str) -> None:
     response = alice.http.post(alice.base, json={"title": title})
