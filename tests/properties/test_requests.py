@@ -15,6 +15,12 @@ from todo_api.problems import CODES
 
 ANSWERS = {200, 201, 204, 304, *CODES} - {500, 503}
 
+
+def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The odd one once in ten times: a request that is odd in every part is refused for the first of them."""
+    return st.integers(0, 9).flatmap(lambda number: odd if number == 9 else usual)
+
+
 letters = st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f")
 oddities = st.sampled_from(["%", "%00", "%2F", "%FF", "%2e%2e", "..", "//", "\\", "9" * 400, "é", '"', "*", "W/", ","])
 pieces = st.lists(oddities | st.text(letters, max_size=8), max_size=4).map("".join)
@@ -28,7 +34,9 @@ json_texts = st.recursive(
     ),
     max_leaves=6,
 )
-bodies = st.none() | json_texts.map(lambda text: text.encode(errors="replace")) | st.binary(max_size=60)
+good_bodies = st.sampled_from([None, b'{"title":"x"}', b'{"title":"x","description":null}', b'{"completed":true}'])
+odd_bodies = json_texts.map(lambda text: text.encode(errors="replace")) | st.binary(max_size=60)
+bodies = good_bodies | odd_bodies
 names = [
     "If-Match",
     "If-None-Match",
@@ -55,9 +63,9 @@ queries = st.lists(
 
 def target(owner: str, id: int) -> st.SearchStrategy[str]:
     """Paths of the owner's tasks, and what looks like them."""
-    ends = st.sampled_from(["", f"/{id}", f"/{id}", f"/{id}/complete", "/", f"/{id}/", "/0", "/9999999999999999999"])
-    path = st.builds("/api/{}/tasks{}".format, st.sampled_from([owner] * 9) | pieces, ends | pieces.map("/{}".format))
-    return st.builds("{}?{}".format, path | pieces.map("/{}".format), queries).map(lambda text: text.rstrip("?"))
+    ends = st.sampled_from(["", "", f"/{id}", f"/{id}", f"/{id}/complete", f"/{id}/", "/0", "/9999999999999999999"])
+    path = st.builds("/api/{}/tasks{}".format, mostly(st.just(owner), pieces), mostly(ends, pieces.map("/{}".format)))
+    return st.builds("{}?{}".format, mostly(path, pieces.map("/{}".format)), queries).map(lambda text: text.rstrip("?"))
 
 
 class Client:
