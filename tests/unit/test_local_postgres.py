@@ -96,10 +96,11 @@ def test_doctor_says_so(broken: Path) -> None:
     assert [finding.what for finding in findings if not finding.ok and "did not start" in finding.what]
 
 
-def test_server_whose_application_does_not_start_ends_with_a_status_of_failure(broken: Path) -> None:
-    serve = "server.run(host='127.0.0.1', port=0, workers=1, log_level='INFO', grace_seconds=1)"
+@pytest.mark.parametrize("workers", [1, 2])
+def test_server_whose_application_does_not_start_ends_with_a_status_of_failure(broken: Path, workers: int) -> None:
+    serve = f"server.run(host='127.0.0.1', port=0, workers={workers}, log_level='INFO', grace_seconds=1)"
     done = subprocess.run(
-        [sys.executable, "-c", f"from todo_api import server; {serve}"],
+        [sys.executable, "-c", f"from todo_api import server\nif __name__ == '__main__': {serve}"],
         cwd=broken,
         env=environment(DATA_DIR=str(broken)),
         capture_output=True,
