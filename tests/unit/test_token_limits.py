@@ -198,6 +198,14 @@ class TestBothFamilies:
 
         play(work)
 
+    def test_key_id_that_is_no_text_is_refused(self) -> None:
+        async def work(both: Both) -> None:
+            with pytest.raises(InvalidToken) as caught:
+                await both.verify(forge(payload(), {"alg": "EdDSA", "kid": 7}))
+            assert caught.value.reason == "kid"
+
+        play(work)
+
     def test_every_removal_is_noticed_not_only_the_first(self) -> None:
         others = [SigningKey("Ed25519", name) for name in ("two", "three")]
 
@@ -210,9 +218,8 @@ class TestBothFamilies:
                 both.clock.now += key_source.FRESH_SECONDS
                 await both.verify(both.token())
                 await both.settle()
-                both.clock.now += 60
-                with pytest.raises(InvalidToken):
-                    await both.verify(token)
+                with pytest.raises(UnknownKey):
+                    both.verifier.verify(token)
 
         play(work)
 
@@ -233,6 +240,13 @@ class TestDownload:
             assert await both.verify(both.token()) == USER
 
         assert play(work, moves=moves).fetches == moves + 1
+
+    def test_gives_up_at_the_fourth_redirect(self) -> None:
+        async def work(both: Both) -> None:
+            with pytest.raises(KeysUnavailable, match="too many redirects"):
+                await both.source.refresh()
+
+        assert play(work, moves=4).fetches == 4
 
     def test_may_have_256_kib(self) -> None:
         content = json.dumps({"keys": [KEY.jwk]}).encode()
