@@ -201,3 +201,14 @@ class TestModules:
 
         assert all(importlib.import_module(name) for name in names)
         assert len(names) >= 15
+
+
+@pytest.mark.parametrize("document", ["docs/reliability.md", "SECURITY.md"])
+def test_tests_that_a_promise_names_exist(document: str) -> None:
+    root = Path(__file__).parents[2]
+    named = re.findall(r"`(tests/[\w/]+(?:\.py)?)/?(?:::(\w+))?`", (root / document).read_text())
+
+    assert len(named) >= 3
+    for path, name in named:
+        assert (root / path).exists(), path
+        assert not name or f"def {name}(" in (root / path).read_text(), f"{path}::{name}"
