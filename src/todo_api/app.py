@@ -11,21 +11,19 @@ import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from todo_api import __version__, local_postgres, migrations
 from todo_api.auth import Authentication
 from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
+from todo_api.docs import serve_docs
 from todo_api.edge import Cors, FaultBoundary, Handler, Observer
 from todo_api.fairness import TakingTurns
 from todo_api.observability import DatabaseFailed, configure_logging, observe
@@ -55,11 +53,6 @@ EXPOSED_HEADERS = (
     "Idempotent-Replayed",
     "Preference-Applied",
 )
-ASSET_TYPES = {
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "favicon-32x32.png": "image/png",
-}
 SCHEMA_MISSING = "The database is not migrated to this version; run `todo-api migrate`."
 
 
@@ -82,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         exception_handlers=HANDLERS,
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    _serve_docs(app)
+    serve_docs(app, sample_secret=settings.sample_secret())
 
     # Added from the inside out: a request meets the last one first.
     app.add_middleware(Dispatch, routes=tasks.router.routes)
@@ -127,11 +120,13 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         local = None
-        if settings.database_url is None:
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+        elif settings.embedded_database_url is not None:
+            url = settings.embedded_database_url
+        else:
             local = await asyncio.to_thread(_start_local, settings.data_dir)
             url = local.url
-        else:
-            url = settings.database_url.get_secret_value()
         database = Database(url, pooled=settings.pooled, limits=limits)
         _spare_the_collector()
         _end_with_the_parent()
@@ -173,33 +168,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _serve_docs(app: FastAPI) -> None:
-    """``/docs``, with every asset served from here."""
-    resources = files("fastapi_swagger") / "resources"
-    assets = {name: (resources / name).read_bytes() for name in ASSET_TYPES}
-
-    @app.get("/docs/assets/{name}", include_in_schema=False)
-    async def asset(name: str) -> Response:
-        if name not in assets:
-            raise Problem(404)
-        return Response(assets[name], media_type=ASSET_TYPES[name], headers={"Cache-Control": "max-age=86400"})
-
-    @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> JSONResponse:
-        return JSONResponse(app.openapi())
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon-32x32.png",
-            swagger_ui_parameters={"tryItOutEnabled": True, "persistAuthorization": True},
-        )
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -17,13 +17,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from pydantic import SecretStr
+
 from todo_api import __version__, local_postgres, migrations, server
+from todo_api.banner import is_coloured, render
+from todo_api.docs import SAMPLE_USER, sample_token
 from todo_api.doctor import examine
 from todo_api.settings import Settings, load_settings
 from todo_api.tokens import LONGEST_SUBJECT, sign
 
-SAMPLE_USER = "demo-user"
-SAMPLE_TOKEN_SECONDS = 7 * 24 * 3600
 LONGEST_EXPIRY_SECONDS = 3650 * 24 * 3600
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -130,9 +132,7 @@ def _own_database(settings: Settings) -> Iterator[None]:
     local = local_postgres.start(settings.data_dir)
     try:
         migrations.upgrade(local.url)
-        os.environ["DATABASE_URL"] = local.url
-        os.environ["BETTER_AUTH_SECRET"] = _secret(settings)
-        os.environ["CORS_ORIGINS"] = ",".join(settings.allowed_origins)
+        os.environ["EMBEDDED_DATABASE_URL"] = local.url
         yield
     finally:
         local.stop()
@@ -163,14 +163,14 @@ def _sign(settings: Settings, user: str, seconds: int, *, email: str | None = No
     now = int(time.time())
     claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + seconds}
     claims |= {key: value for key, value in (("email", email), ("name", name)) if value is not None}
-    return sign(claims, _secret(settings))
+    return sign(claims, _secret(settings).get_secret_value())
 
 
-def _secret(settings: Settings) -> str:
+def _secret(settings: Settings) -> SecretStr:
     secret = settings.signing_secret()
     if secret is None:
         sys.exit("BETTER_AUTH_SECRET is not set, and tokens of a key set are Better Auth's alone to sign.")
-    return secret.get_secret_value()
+    return secret
 
 
 def _doctor(_: argparse.Namespace) -> int:
@@ -189,19 +189,12 @@ def _piped_token() -> bytes | None:
 
 
 def _print_banner(settings: Settings) -> None:
-    token = _sign(settings, SAMPLE_USER, SAMPLE_TOKEN_SECONDS)
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - every interface
-    address = f"http://{host}:{settings.port}"
-    print(
-        f"""
-  Todo API {__version__}   {address}
-  Documentation   {address}/docs
-  User            {SAMPLE_USER}
-  Token           {token}
-
-  Try it:
-  curl -H "Authorization: Bearer {token}" {address}/api/{SAMPLE_USER}/tasks
-""",
-        file=sys.stderr,
-        flush=True,
+    banner = render(
+        version=__version__,
+        host=settings.host,
+        port=settings.port,
+        user=SAMPLE_USER,
+        token=sample_token(_secret(settings)),
+        coloured=is_coloured(sys.stderr),
     )
+    print(banner, end="", file=sys.stderr, flush=True)

@@ -4,9 +4,7 @@ Secrets are ``SecretStr``, so that no log, traceback or ``repr`` shows them. Wit
 unset the service runs with zero configuration: on an embedded PostgreSQL, with a secret of its own.
 """
 
-import os
 import re
-import secrets
 import sys
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-MINIMUM_SECRET_BYTES = 32
+from todo_api.kept_secret import MINIMUM_SECRET_BYTES, kept_secret
+
 WELL_KNOWN_SECRETS = (
     "better-auth-secret",  # Better Auth's own default begins with it
     "change-me",
@@ -115,6 +114,9 @@ class Settings(BaseSettings):
         20, ge=1, le=600, description="how long requests in flight may take to finish after SIGTERM."
     )
     data_dir: Path = Field(Path(".data"), description="where the embedded PostgreSQL and its secret are kept.")
+    embedded_database_url: str | None = Field(
+        None, description="where the embedded PostgreSQL listens; `todo-api serve` tells its workers. Not to be set."
+    )
 
     @field_validator("cors_origins", "better_auth_issuer", "better_auth_audience", mode="before")
     @classmethod
@@ -149,6 +151,13 @@ class Settings(BaseSettings):
             conninfo_to_dict(url.get_secret_value())
         except ProgrammingError:
             raise ValueError("is not a URL that PostgreSQL's client library can read") from None
+        return url
+
+    @field_validator("embedded_database_url")
+    @classmethod
+    def _check_socket(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith("postgresql://postgres:@/postgres?host=/"):
+            raise ValueError("is not to be set; DATABASE_URL is for a database of yours")
         return url
 
     @field_validator("better_auth_secret")
@@ -239,9 +248,13 @@ class Settings(BaseSettings):
 
     def signing_secret(self) -> SecretStr | None:
         """``BETTER_AUTH_SECRET``; with zero configuration, one generated once and kept under ``data_dir``."""
+        return self.sample_secret() or self.better_auth_secret
+
+    def sample_secret(self) -> SecretStr | None:
+        """What may sign a token for whoever opens ``/docs``: the generated secret, never one that was given."""
         if self.better_auth_secret is None and self.zero_configuration:
-            return SecretStr(_kept_secret(self.data_dir / "secret"))
-        return self.better_auth_secret
+            return SecretStr(kept_secret(self.data_dir / "secret"))
+        return None
 
 
 def _is_private_or_https(url: str) -> bool:
@@ -255,25 +268,6 @@ def _is_private_or_https(url: str) -> bool:
     except ValueError:
         return "." not in host  # localhost, or a name that only a private network knows
     return address.is_loopback or address.is_private
-
-
-def _kept_secret(path: Path) -> str:
-    """Read the secret at ``path``; the first caller, of any number of processes, makes it (mode 0600)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    if not path.exists():
-        draft.touch(mode=0o600, exist_ok=False)
-        draft.write_text(secrets.token_urlsafe(48))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    secret = path.read_text().strip()
-    if len(secret) < MINIMUM_SECRET_BYTES:
-        sys.exit(f"{path} does not hold a secret; remove it, and a new one is made.")
-    return secret
 
 
 def load_settings(**overrides: Any) -> Settings:

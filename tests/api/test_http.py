@@ -487,6 +487,13 @@ class TestDocs:
             assert nobody.get(link).status_code == 200
         assert not re.search(r"(https?:)?//[a-z0-9]", page.text)
 
+    def test_page_signs_nobody_in_where_a_database_is_configured(self, nobody: httpx.Client) -> None:
+        page = nobody.get("/docs")
+
+        assert "const sample = null;" in page.text
+        assert "eyJ" not in page.text
+        assert page.headers["cache-control"] == "no-store"
+
     def test_style_sheet_fetches_nothing_from_elsewhere(self, nobody: httpx.Client) -> None:
         links = re.findall(r"url\(([^)]*)\)|@import\s+(\S+)", nobody.get("/docs/assets/swagger-ui.css").text)
 

@@ -1,6 +1,7 @@
 """Zero configuration: the service as a newcomer runs it, in a directory of its own."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from tests.harness import COMMAND, Server, User, environment, free_port, serving
 
 UNSET = {"BETTER_AUTH_SECRET": ""}
 CURL = re.compile(r"^\s*(curl .*)$", re.MULTILINE)
+SAMPLE = re.compile(r"^const sample = (\{.*\});$", re.MULTILINE)
 START_SECONDS = 30
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -262,6 +264,21 @@ class TestTwoWorkers:
 
         assert alice.create()["user_id"] == "alice"
         assert alice.http.get("/api/bob/tasks").status_code == 403
+
+    def test_docs_sign_their_reader_in_with_a_token_that_both_accept(self, two_workers: Server) -> None:
+        found = SAMPLE.search(httpx.get(f"{two_workers.url}/docs").text)
+        assert found is not None
+        sample = json.loads(found[1])
+        header = {"Authorization": f"Bearer {sample['token']}"}
+        answers = [httpx.get(f"{two_workers.url}/api/{sample['user']}/tasks", headers=header) for _ in range(10)]
+
+        assert [answer.status_code for answer in answers] == [200] * 10
+        assert httpx.get(f"{two_workers.url}/api/alice/tasks", headers=header).status_code == 403
+
+    def test_front_end_on_this_machine_may_call_them(self, two_workers: Server) -> None:
+        answer = httpx.get(f"{two_workers.url}/health", headers={"Origin": "http://localhost:3000"})
+
+        assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
 
     def test_migrate_leaves_the_running_service_its_database(self, home: Path, two_workers: Server) -> None:
         pid = postmaster(home)

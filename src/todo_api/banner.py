@@ -1,0 +1,38 @@
+"""What ``todo-api serve`` says first in the zero-configuration mode: where it is, and what to try."""
+
+import os
+from typing import TextIO
+
+EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - told apart, not listened on
+RESET, BOLD, DIM, CYAN, GREEN = ("\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[36m", "\x1b[1;32m")
+
+
+def render(*, version: str, host: str, port: int, user: str, token: str, coloured: bool) -> str:
+    """The banner, coloured or plain; its last line is a command to paste."""
+
+    def paint(style: str, text: str) -> str:
+        return f"{style}{text}{RESET}" if coloured else text
+
+    address = f"http://{_reachable(host)}:{port}"
+    return f"""
+  {paint(GREEN, "Todo API")} {paint(DIM, version)}
+
+  {paint(BOLD, "Address")}         {paint(CYAN, address)}
+  {paint(BOLD, "Documentation")}   {paint(CYAN, f"{address}/docs")}
+  {paint(BOLD, "User")}            {user}
+  {paint(BOLD, "Token")}           {paint(DIM, token)}
+
+  {paint(BOLD, "Try it")}
+  curl -H "Authorization: Bearer {token}" {address}/api/{user}/tasks
+
+"""
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal that shows colours, and nobody minds (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _reachable(host: str) -> str:
+    """The host as a URL on this machine names it (RFC 3986 §3.2.2)."""
+    return EVERY_INTERFACE.get(host) or (f"[{host}]" if ":" in host else host)
