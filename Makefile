@@ -10,10 +10,10 @@ SOAK_REQUESTS ?= 200000
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run test soak check bench client format lock mutants sbom clean
+.PHONY: help setup run test soak check image-check bench client format lock mutants sbom clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 setup: .venv/runtime ## install the service and its embedded PostgreSQL into .venv
 
@@ -38,6 +38,10 @@ check: .venv/development ## lint, types, import directions, dependencies, lock, 
 	@$(BIN)/python clients/openapi.py --check
 	@$(BIN)/python requirements/audit.py
 	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --cores 2 --no-verify --exclude-files '$(HASHES)' --exclude-secrets '^password$$'
+
+image-check: .venv/development ## carry out the Dockerfile without a container engine, and run the result
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/python -m deploy.image_check
 
 bench: .venv/development ## measure beside other stacks; see bench/README.md
 	@$(BIN)/python -m bench $(BENCH)

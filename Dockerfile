@@ -1,0 +1,23 @@
+# The service without the embedded PostgreSQL: DATABASE_URL is required.
+# docs/deploy.md says how to run it; `make image-check` carries out every step without a container engine.
+
+FROM python:3.11-slim AS build
+WORKDIR /build
+COPY requirements requirements
+# --without-pip: what serves requests has no use for an installer.
+RUN python -m venv --without-pip /opt/todo-api \
+    && pip --python /opt/todo-api/bin/python install --no-cache-dir --require-hashes -r requirements/production.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY src src
+RUN pip --python /opt/todo-api/bin/python install --no-cache-dir --no-deps --no-build-isolation . \
+    && pip --python /opt/todo-api/bin/python uninstall --yes flit-core
+
+FROM python:3.11-slim
+COPY --from=build /opt/todo-api /opt/todo-api
+ENV PATH=/opt/todo-api/bin:$PATH HOST=0.0.0.0 PORT=8000 PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["python", "-c", "import os, urllib.request as web; web.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=3)"]
+ENTRYPOINT ["todo-api"]
+CMD ["serve"]

@@ -1,0 +1,1 @@
+"""What deployment needs: the image's check, manifests and a dashboard."""
