@@ -2,11 +2,13 @@
 # docs/deploy.md says how to run it; `make image-check` carries out every step without a container engine.
 
 FROM python:3.11-slim AS build
+# otel adds OpenTelemetry traces: --build-arg REQUIREMENTS=otel
+ARG REQUIREMENTS=production
 WORKDIR /build
 COPY requirements requirements
 # --without-pip: what serves requests has no use for an installer.
 RUN python -m venv --without-pip /opt/todo-api \
-    && pip --python /opt/todo-api/bin/python install --no-cache-dir --require-hashes -r requirements/production.txt
+    && pip --python /opt/todo-api/bin/python install --no-cache-dir --require-hashes -r "requirements/$REQUIREMENTS.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN pip --python /opt/todo-api/bin/python install --no-cache-dir --no-deps --no-build-isolation . \

@@ -129,17 +129,20 @@ def _context(work: Path) -> Path:
 def _carry_out(stage: Stage, root: Root, done: Mapping[str, Path]) -> None:
     workdir = "/"
     prefixes = {"/opt"}
+    defaults: dict[str, str] = {}
     for instruction in stage.instructions:
         if instruction.name == "WORKDIR":
             workdir = instruction.rest
             prefixes.add(workdir)
             root.inside(workdir).mkdir(parents=True, exist_ok=True)
+        elif instruction.name == "ARG":
+            name, _, defaults[name] = instruction.rest.partition("=")
         elif instruction.name == "COPY":
             *sources, target = instruction.words()
             for source in sources:
                 _copy(done[instruction.flags.get("from", "")] / source.lstrip("/"), root.inside(target, workdir))
         elif instruction.name == "RUN":
-            environment = {**os.environ, "PATH": f"{root.base}/bin:{os.environ['PATH']}"}
+            environment = {**defaults, **os.environ, "PATH": f"{root.base}/bin:{os.environ['PATH']}"}
             subprocess.run(
                 ["/bin/sh", "-ec", root.translated(instruction.rest, prefixes)],
                 cwd=root.inside(workdir),

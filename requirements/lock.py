@@ -1,4 +1,4 @@
-"""Resolve pyproject.toml into the three lock files beside this script.
+"""Resolve pyproject.toml into the lock files beside this script.
 
 Every pin carries hashes and no file names a package registry. ``--upgrade`` takes the newest
 versions; ``--check`` writes nothing and fails when a lock file no longer fits pyproject.toml.
@@ -21,7 +21,17 @@ LOCKS = {
         "--constraint",
         str(HERE / "production.txt"),
     ],
-    "development.txt": ["--extra", "embedded", "--group", f"{PROJECT}:dev", "--constraint", str(HERE / "embedded.txt")],
+    "otel.txt": ["--extra", "otel", "--group", f"{PROJECT}:build", "--constraint", str(HERE / "production.txt")],
+    "development.txt": [
+        "--extra",
+        "embedded",
+        "--extra",
+        "otel",
+        "--group",
+        f"{PROJECT}:dev",
+        "--constraint",
+        str(HERE / "embedded.txt"),
+    ],
 }
 
 

@@ -123,6 +123,7 @@ def environment(**settings: str) -> dict[str, str]:
         "BETTER_AUTH_JWKS_URL",
         "CORS_ORIGINS",
         "LOG_LEVEL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
         "HOST",
         "PORT",
         "WEB_CONCURRENCY",

@@ -12,15 +12,17 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.trace import TracerProvider
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from todo_api import __version__, local_postgres, migrations
+from todo_api import __version__, local_postgres, migrations, tracing
 from todo_api.auth import Authentication
 from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
 from todo_api.docs import serve_docs
@@ -60,15 +62,17 @@ def create_app(settings: Settings) -> FastAPI:
     """The service. Connections are opened by its first requests and closed by its lifespan."""
     configure_logging(settings.log_level)
     keys = None if settings.key_set_url is None else KeySource(settings.key_set_url)
+    endpoint = settings.otel_exporter_otlp_endpoint
+    spans = None if endpoint is None else tracing.exporting_to(endpoint, __version__)
     app = FastAPI(
         title="Todo API",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=_lifespan(settings, keys),
+        lifespan=_lifespan(settings, keys, spans),
         # As they are, without include_router, which would match each path a second time on every request.
         routes=[*tasks.router.routes, *health.router.routes],
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=_telemetry(spans),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -91,8 +95,22 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=ALLOWED_HEADERS,
         expose_headers=EXPOSED_HEADERS,
     )
+    if spans is not None:
+        app.add_middleware(tracing.Traces, routes=app.routes)
     app.add_middleware(Observer, routes=app.routes)
     return app
+
+
+def _telemetry(spans: tracing.Provider | None) -> TelemetryConfig:
+    """What FastAPI records itself: one span for each request, if any. Logs and metrics are ours."""
+    return {
+        "tracing": spans is not None,
+        "tracer_provider": cast(TracerProvider, spans),
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+    }
 
 
 def _verifier(settings: Settings, keys: KeySource | None) -> Verifier:
@@ -106,7 +124,7 @@ def _verifier(settings: Settings, keys: KeySource | None) -> Verifier:
 
 
 def _lifespan(
-    settings: Settings, keys: KeySource | None
+    settings: Settings, keys: KeySource | None, spans: tracing.Provider | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     limits = Limits(
         connections=settings.database_connections,
@@ -127,7 +145,10 @@ def _lifespan(
         else:
             local = await asyncio.to_thread(_start_local, settings.data_dir)
             url = local.url
-        database = Database(url, pooled=settings.pooled, limits=limits)
+        if spans is None:
+            database = Database(url, pooled=settings.pooled, limits=limits)
+        else:
+            database = tracing.TracedDatabase(url, pooled=settings.pooled, limits=limits, provider=spans)
         _spare_the_collector()
         _end_with_the_parent()
         try:
@@ -136,6 +157,8 @@ def _lifespan(
             await database.close()
             if keys is not None:
                 await keys.close()
+            if spans is not None:
+                await asyncio.to_thread(tracing.export_the_rest, spans)
             if local is not None:
                 await asyncio.to_thread(local.stop)
 

@@ -6,6 +6,7 @@ unset the service runs with zero configuration: on an embedded PostgreSQL, with 
 
 import re
 import sys
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -114,6 +115,9 @@ class Settings(BaseSettings):
         20, ge=1, le=600, description="how long requests in flight may take to finish after SIGTERM."
     )
     data_dir: Path = Field(Path(".data"), description="where the embedded PostgreSQL and its secret are kept.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="base URL of an OpenTelemetry collector (OTLP over HTTP) for traces. Unset: no traces."
+    )
     embedded_database_url: str | None = Field(
         None, description="where the embedded PostgreSQL listens; `todo-api serve` tells its workers. Not to be set."
     )
@@ -174,7 +178,14 @@ class Settings(BaseSettings):
             raise ValueError("is a well-known or guessable value; `openssl rand -base64 32` makes a good one")
         return secret
 
-    @field_validator("better_auth_url", "better_auth_jwks_url")
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _check_tracing(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and find_spec("opentelemetry.sdk") is None:
+            raise ValueError("is set, so the extra otel must be installed: `pip install 'todo-api[otel]'`")
+        return endpoint
+
+    @field_validator("better_auth_url", "better_auth_jwks_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _check_web_address(cls, url: str | None) -> str | None:
         parts = urlsplit(url or "https://unset")
