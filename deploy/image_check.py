@@ -186,13 +186,14 @@ def _run(stage: Stage, root: Root, url: str, *, user: int, group: int) -> None:
     temporary.chmod(0o777)
     settings = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET, "PORT": str(_free_port()), "TMPDIR": str(temporary)}
     environment = {**_declared(stage, root), **settings, "HOST": "127.0.0.1", "WEB_CONCURRENCY": "2"}
-    program = shutil.which(stage.last("ENTRYPOINT").words()[0], path=environment["PATH"])
-    if program is None or not program.startswith(str(root.path)):
-        sys.exit("The image's ENTRYPOINT is not in the image.")
+    program, *arguments = stage.last("CMD").words()
+    program = shutil.which(program, path=environment["PATH"]) or program
+    if not program.startswith(str(root.path)):
+        sys.exit("The image's CMD is not in the image.")
     process: dict[str, Any] = {"cwd": root.path, "env": environment, **_identity(user, group)}
     subprocess.run([program, "migrate"], check=True, **process)
     with (temporary / "log").open("wb") as log:
-        server = subprocess.Popen([program, *stage.last("CMD").words()], stdout=log, **process)
+        server = subprocess.Popen([program, *arguments], stdout=log, **process)
     try:
         _wait_until_healthy(stage, server, process)
         urllib.request.urlopen(f"http://127.0.0.1:{environment['PORT']}/ready", timeout=10).close()
