@@ -80,12 +80,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     serve_docs(app, sample_secret=settings.sample_secret())
+    _add_middleware(app, settings, _verifier(settings, keys))
+    if spans is not None:
+        app.add_middleware(tracing.Traces, routes=app.routes)
+    app.add_middleware(Observer, routes=app.routes)
+    return app
 
-    # Added from the inside out: a request meets the last one first.
+
+def _add_middleware(app: FastAPI, settings: Settings, verifier: Verifier) -> None:
+    """From the inside out: a request meets the last one first."""
     app.add_middleware(Dispatch, routes=tasks.router.routes)
     if settings.request_limit:
         app.add_middleware(TakingTurns, places=settings.request_limit)
-    app.add_middleware(Authentication, verifier=_verifier(settings, keys))
+    app.add_middleware(Authentication, verifier=verifier)
     app.add_middleware(FaultBoundary, handlers=HANDLERS)
     app.add_middleware(
         Cors,
@@ -95,10 +102,6 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=ALLOWED_HEADERS,
         expose_headers=EXPOSED_HEADERS,
     )
-    if spans is not None:
-        app.add_middleware(tracing.Traces, routes=app.routes)
-    app.add_middleware(Observer, routes=app.routes)
-    return app
 
 
 def _telemetry(spans: tracing.Provider | None) -> TelemetryConfig:
