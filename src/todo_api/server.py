@@ -16,6 +16,9 @@ from todo_api.observability import configure_logging
 MOST_CONNECTIONS = 16_384
 """Open connections of clients per worker, if the process may open so many files."""
 
+WORKER_SECONDS = 10
+"""A worker that does not answer its supervisor for so long is replaced; on a busy machine a start takes a while."""
+
 OTHER_FILES = 256
 """What a worker opens besides: connections to the database, files of the metrics."""
 
@@ -52,6 +55,7 @@ def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: in
         callback_notify=close_overdue,
         timeout_notify=0,  # at every tick, which is every second
         timeout_graceful_shutdown=grace_seconds,
+        timeout_worker_healthcheck=WORKER_SECONDS,
     )
     configure_logging(log_level)  # uvicorn has just arranged its own, and the supervisor's lines are ours too
     # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.

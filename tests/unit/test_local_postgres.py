@@ -98,7 +98,8 @@ def test_doctor_says_so(broken: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_server_whose_application_does_not_start_ends_with_a_status_of_failure(broken: Path, workers: int) -> None:
-    serve = f"server.run(host='127.0.0.1', port=0, workers={workers}, log_level='INFO', grace_seconds=1)"
+    options = f"host='127.0.0.1', port=0, workers={workers}, log_level='INFO', grace_seconds=1, client_seconds=1"
+    serve = f"server.run({options})"
     done = subprocess.run(
         [sys.executable, "-c", f"from todo_api import server\nif __name__ == '__main__': {serve}"],
         cwd=broken,
