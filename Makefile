@@ -10,7 +10,7 @@ SOAK_REQUESTS ?= 200000
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run test soak check image-check bench client format lock mutants sbom clean
+.PHONY: help setup run demo test soak check image-check bench client format lock mutants sbom clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -20,8 +20,13 @@ setup: .venv/runtime ## install the service and its embedded PostgreSQL into .ve
 run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
 	@$(BIN)/todo-api serve
 
+demo: .venv/runtime ## try it in a browser: sign in with Better Auth, on http://localhost:3000 (needs Node 20)
+	@command -v npm >/dev/null || { echo "The demo needs Node 20 or newer: https://nodejs.org" >&2; exit 1; }
+	@$(MAKE) --no-print-directory .venv/web
+	@$(BIN)/python examples/web/run.py
+
 test: .venv/development ## run every test against a real PostgreSQL, and report branch coverage
-	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in || echo "Tests that need Node are skipped."
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in .venv/web || echo "Tests that need Node are skipped."
 	@$(BIN)/python -m pytest --cov
 
 soak: .venv/development ## SOAK_SECONDS (60) for each way to break the database, then SOAK_REQUESTS (200,000) generated requests
@@ -68,7 +73,7 @@ sbom: .venv/development ## write what production installs to dist/sbom.json (Cyc
 	@echo dist/sbom.json
 
 clean: ## remove everything that make made, the embedded database included
-	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules
+	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules examples/web/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
@@ -91,4 +96,9 @@ clean: ## remove everything that make made, the embedded database included
 # The real Better Auth server that tests sign in with.
 .venv/sign-in: tests/better_auth/package-lock.json | .venv/bin/python
 	@npm ci --prefix tests/better_auth --silent --fetch-retries 1
+	@touch $@
+
+# The demo: a Better Auth server, and what drives a browser in its tests.
+.venv/web: examples/web/package-lock.json | .venv/bin/python
+	@npm ci --prefix examples/web --silent --fetch-retries 1
 	@touch $@

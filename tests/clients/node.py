@@ -12,14 +12,15 @@ import pytest
 from tests.harness import SECRET, Server
 
 HERE = Path(__file__).parent
-PACKAGE = HERE.parent.parent / "clients" / "typescript"
+ROOT = HERE.parent.parent
+PACKAGE = ROOT / "clients" / "typescript"
 OLDEST_NODE = 20  # the first with a global crypto
 LONGEST_RUN_SECONDS = 100
 
 
-def node(script: str | Path, *arguments: str | Path, **variables: str) -> str:
+def node(script: str | Path, *arguments: str | Path, packages: Path = PACKAGE, **variables: str) -> str:
     """Run a script until it ends well; what it printed. Skips the test where Node or its packages are missing."""
-    if reason := _missing():
+    if reason := _missing(packages):
         pytest.skip(reason)
     done = subprocess.run(
         ["node", script, *arguments],
@@ -35,8 +36,13 @@ def node(script: str | Path, *arguments: str | Path, **variables: str) -> str:
 
 
 def node_tests(name: str, server: Server) -> None:
-    """Run the tests in a file beside this one against the service; all pass, and there are some."""
-    output = node("--test", HERE / name, TODO_API=server.url, TODO_SECRET=SECRET)
+    """Run the tests in a file beside this one against the service."""
+    run_tests(HERE / name, TODO_API=server.url, TODO_SECRET=SECRET)
+
+
+def run_tests(script: Path, *, packages: Path = PACKAGE, **variables: str) -> None:
+    """Run a file of tests; all pass, and there are some."""
+    output = node("--test", script, packages=packages, **variables)
     passed = re.search(r"^# pass (\d+)$", output, re.MULTILINE)
     assert passed is not None, output
     assert int(passed[1]) > 0, output
@@ -44,12 +50,12 @@ def node_tests(name: str, server: Server) -> None:
 
 
 @cache
-def _missing() -> str | None:
+def _missing(packages: Path) -> str | None:
     if shutil.which("node") is None:
         return f"needs Node {OLDEST_NODE} or newer"
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
         return f"needs Node {OLDEST_NODE} or newer, and this is {version}"
-    if not (PACKAGE / "node_modules").is_dir():
-        return "needs the client's packages: make client"
+    if not (packages / "node_modules").is_dir():
+        return f"needs the packages of {packages.relative_to(ROOT)}: make test installs them"
     return None

@@ -1,0 +1,107 @@
+// A real browser, people who use the demo in it, and the words in which tests speak of the page.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+import { after, before } from "node:test";
+
+/** Where the demo's page and the Todo API are. */
+export const PAGE = process.env.DEMO_PAGE;
+export const API = process.env.DEMO_API;
+export const PASSWORD = "correct horse battery";
+
+const { chromium } = createRequire(new URL("../../examples/web/package.json", import.meta.url))("playwright-core");
+
+let browser;
+before(async () => {
+  browser = await chromium.launch({ executablePath: process.env.DEMO_CHROMIUM });
+});
+after(() => browser.close());
+
+/** Somebody at a browser of their own. Whatever the page logs as an error, or blocks, fails the test. */
+export async function visit(t, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(String(error)));
+  page.on("console", (message) => {
+    if (/Content Security Policy|Uncaught/.test(message.text())) faults.push(message.text());
+  });
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(faults, []);
+  });
+  await page.goto(PAGE);
+  return page;
+}
+
+/** Somebody who has just signed up. */
+export async function newcomer(t, options) {
+  const page = await visit(t, options);
+  page.email = `${randomBytes(8).toString("hex")}@example.com`;
+  await page.getByLabel("Name").fill("Ada Lovelace");
+  await page.getByLabel("E-mail").fill(page.email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Create account" }).click();
+  await page.getByRole("heading", { name: "A clean slate" }).waitFor();
+  return page;
+}
+
+/** The same person at another browser. */
+export async function again(t, email, options) {
+  const page = await visit(t, options);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByLabel("New task", { exact: true }).waitFor();
+  return page;
+}
+
+export async function add(page, title, note) {
+  await page.getByLabel("New task", { exact: true }).fill(title);
+  if (note !== undefined) {
+    await page.getByText("Add a note").click();
+    await page.getByLabel("Note of the new task").fill(note);
+  }
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+}
+
+/** The row of a task that the service has. */
+export function row(page, title) {
+  return page.getByRole("list", { name: "Tasks", exact: true }).getByRole("listitem").filter({ hasText: title });
+}
+
+/** The titles on the screen, from top to bottom. */
+export function titles(page) {
+  return page.locator(".shown .title").allInnerTexts();
+}
+
+/** Wait until a question about the page has this answer. */
+export async function eventually(ask, expected) {
+  const until = Date.now() + 10_000;
+  for (;;) {
+    const found = await ask();
+    try {
+      return assert.deepEqual(found, expected);
+    } catch (error) {
+      if (Date.now() > until) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Tasks made behind the page's back, as a script of the same person would. */
+export async function makeTasks(page, list) {
+  const { token } = await page.evaluate(async () => (await fetch("/api/auth/token")).json());
+  const { sub } = JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
+  for (const task of list) {
+    const response = await fetch(`${API}/api/${sub}/tasks`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+      body: JSON.stringify(task),
+    });
+    assert.equal(response.status, 201);
+  }
+}

@@ -1,0 +1,57 @@
+// One person, from signing up to signing out.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PASSWORD, add, again, eventually, newcomer, row, titles, visit } from "./browser.mjs";
+
+test("a newcomer signs up, adds, edits, completes, deletes and takes it back", async (t) => {
+  const page = await newcomer(t);
+
+  await add(page, "Buy milk");
+  await add(page, "Call the plumber", "The tap in the kitchen");
+  await eventually(() => titles(page), ["Call the plumber", "Buy milk"]);
+
+  await row(page, "Buy milk").hover();
+  await page.getByRole("button", { name: "Edit: Buy milk" }).click();
+  await page.getByLabel("Title").fill("Buy oat milk");
+  await page.getByRole("button", { name: "Save" }).click();
+  await row(page, "Buy oat milk").getByText("Changed just now").waitFor();
+
+  await page.getByRole("checkbox", { name: "Completed: Call the plumber" }).check();
+  await row(page, "Call the plumber").getByText("Changed just now").waitFor();
+
+  await row(page, "Call the plumber").hover();
+  await page.getByRole("button", { name: "Delete: Call the plumber" }).click();
+  await eventually(() => titles(page), ["Buy oat milk"]);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await eventually(() => titles(page), ["Call the plumber", "Buy oat milk"]);
+  assert.equal(await page.getByRole("checkbox", { name: "Completed: Call the plumber" }).isChecked(), true);
+  assert.equal(await row(page, "Call the plumber").getByText("The tap in the kitchen").isVisible(), true);
+
+  await page.reload();
+  await eventually(() => titles(page), ["Call the plumber", "Buy oat milk"]);
+});
+
+test("what was written is there after signing in at another browser, and gone from this one after signing out", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Water the plants");
+  await row(page, "Water the plants").waitFor();
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("heading", { name: "Welcome back" }).waitFor();
+  assert.equal(await page.getByText("Water the plants").count(), 0);
+
+  const other = await again(t, page.email);
+  await row(other, "Water the plants").waitFor();
+});
+
+test("a wrong password is said to be one", async (t) => {
+  const known = await newcomer(t);
+  const page = await visit(t);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByLabel("E-mail").fill(known.email);
+  await page.getByLabel("Password").fill(`not ${PASSWORD}`);
+  await page.getByRole("button", { name: "Sign in" }).click();
+
+  await page.getByText("Invalid email or password").waitFor();
+});
