@@ -8,7 +8,8 @@ import { after, before } from "node:test";
 /** Where the demo's page and the Todo API are. */
 export const PAGE = process.env.DEMO_PAGE;
 export const API = process.env.DEMO_API;
-export const PASSWORD = "correct horse battery";
+const PASSWORD = "correct horse battery";
+const SECONDS = 20;
 
 const { chromium } = createRequire(new URL("../../examples/web/package.json", import.meta.url))("playwright-core");
 
@@ -19,10 +20,51 @@ before(async () => {
 after(() => browser.close());
 
 /** Somebody at a browser of their own. Whatever the page logs as an error, or blocks, fails the test. */
-export async function visit(t, options = {}) {
+export async function visit(t, options) {
+  const page = await open(t, options);
+  await page.goto(PAGE);
+  return page;
+}
+
+/** Somebody who has just signed up, and has not written anything yet. */
+export async function newcomer(t, options) {
+  const page = await open(t, options);
+  page.email = `${randomBytes(8).toString("hex")}@example.com`;
+  const person = { name: "Ada Lovelace", email: page.email, password: PASSWORD };
+  const response = await page.context().request.post(`${PAGE}/api/auth/sign-up/email`, { data: person });
+  assert.equal(response.status(), 200, await response.text());
+  await page.goto(PAGE);
+  await page.getByRole("heading", { name: "A clean slate" }).waitFor();
+  return page;
+}
+
+/** The same person at another browser. */
+export async function beside(t, page) {
+  const other = await open(t, { storageState: await page.context().storageState() });
+  await other.goto(PAGE);
+  await other.getByLabel("New task", { exact: true }).waitFor();
+  return other;
+}
+
+export async function signUp(page, { name = "Ada Lovelace", email = `${randomBytes(8).toString("hex")}@example.com` } = {}) {
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Create account" }).click();
+  await page.getByRole("heading", { name: "A clean slate" }).waitFor();
+  return email;
+}
+
+export async function signIn(page, email, password = PASSWORD) {
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+async function open(t, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1000, height: 800 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(SECONDS * 1000);
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => {
@@ -32,30 +74,6 @@ export async function visit(t, options = {}) {
     await context.close();
     assert.deepEqual(faults, []);
   });
-  await page.goto(PAGE);
-  return page;
-}
-
-/** Somebody who has just signed up. */
-export async function newcomer(t, options) {
-  const page = await visit(t, options);
-  page.email = `${randomBytes(8).toString("hex")}@example.com`;
-  await page.getByLabel("Name").fill("Ada Lovelace");
-  await page.getByLabel("E-mail").fill(page.email);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Create account" }).click();
-  await page.getByRole("heading", { name: "A clean slate" }).waitFor();
-  return page;
-}
-
-/** The same person at another browser. */
-export async function again(t, email, options) {
-  const page = await visit(t, options);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByLabel("E-mail").fill(email);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByLabel("New task", { exact: true }).waitFor();
   return page;
 }
 
@@ -75,12 +93,12 @@ export function row(page, title) {
 
 /** The titles on the screen, from top to bottom. */
 export function titles(page) {
-  return page.locator(".shown .title").allInnerTexts();
+  return page.locator(".shown .task:not([hidden]) .title").allInnerTexts();
 }
 
 /** Wait until a question about the page has this answer. */
 export async function eventually(ask, expected) {
-  const until = Date.now() + 10_000;
+  const until = Date.now() + SECONDS * 1000;
   for (;;) {
     const found = await ask();
     try {

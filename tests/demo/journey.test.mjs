@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PASSWORD, add, again, eventually, newcomer, row, titles, visit } from "./browser.mjs";
+import { add, eventually, newcomer, row, signIn, signUp, titles, visit } from "./browser.mjs";
 
 test("a newcomer signs up, adds, edits, completes, deletes and takes it back", async (t) => {
-  const page = await newcomer(t);
+  const page = await visit(t);
+  await signUp(page);
 
   await add(page, "Buy milk");
   await add(page, "Call the plumber", "The tap in the kitchen");
@@ -41,7 +42,9 @@ test("what was written is there after signing in at another browser, and gone fr
   await page.getByRole("heading", { name: "Welcome back" }).waitFor();
   assert.equal(await page.getByText("Water the plants").count(), 0);
 
-  const other = await again(t, page.email);
+  const other = await visit(t);
+  await other.getByRole("button", { name: "Sign in" }).click();
+  await signIn(other, page.email);
   await row(other, "Water the plants").waitFor();
 });
 
@@ -49,9 +52,7 @@ test("a wrong password is said to be one", async (t) => {
   const known = await newcomer(t);
   const page = await visit(t);
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByLabel("E-mail").fill(known.email);
-  await page.getByLabel("Password").fill(`not ${PASSWORD}`);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await signIn(page, known.email, "not the password");
 
   await page.getByText("Invalid email or password").waitFor();
 });

@@ -23,13 +23,10 @@ WEB = ROOT / "examples" / "web"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 START_SECONDS = 60
 
-pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("node") is None or not (WEB / "node_modules").is_dir(),
-        reason="needs Node 20 or newer and the packages of examples/web: make test installs them",
-    ),
-    pytest.mark.xdist_group("demo"),
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not (WEB / "node_modules").is_dir(),
+    reason="needs Node 20 or newer and the packages of examples/web: make test installs them",
+)
 
 
 @dataclass

@@ -40,7 +40,6 @@ export class Connection extends EventTarget {
     if (state === this.#state) return;
     const back = this.#state !== "" && state === "fine";
     this.#state = state;
-    this.#notice.hidden = state === "fine";
     this.#notice.textContent = NOTICES[state] ?? "";
     if (back) this.dispatchEvent(new Event("back"));
   }

@@ -4,7 +4,7 @@ import { TodoClient, renewing } from "todo-api-client";
 import { Connection } from "./connection.js";
 import { warn } from "./messages.js";
 import { currentUser, fetchToken, signOut } from "./session.js";
-import { showSignIn } from "./sign-in.js";
+import { VISITED, showSignIn } from "./sign-in.js";
 import { showTasks } from "./tasks.js";
 
 const main = document.querySelector("#main");
@@ -18,6 +18,7 @@ let visit = new AbortController();
 function enter(user) {
   visit = new AbortController();
   account.hidden = false;
+  localStorage.setItem(VISITED, "yes");
   document.querySelector("#who").textContent = user.name;
   const token = renewing(fetchToken);
   const client = new TodoClient({ baseUrl: api, userId: user.id, token, fetch: connection.fetch });

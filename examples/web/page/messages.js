@@ -23,7 +23,7 @@ export function warn(text, action) {
 }
 
 document.addEventListener("keydown", (event) => {
-  const undo = event.key === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
+  const undo = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
   if (!undo || latest === null || event.target.matches("input:not([type=checkbox], [type=radio]), textarea")) return;
   event.preventDefault();
   latest();
@@ -47,6 +47,7 @@ function show(region, text, action) {
   if (action !== undefined) {
     const button = message.querySelector("button");
     button.textContent = action.label;
+    button.ariaKeyShortcuts = "Control+Z Meta+Z";
     button.hidden = false;
     button.addEventListener("click", run);
     latest = run;

@@ -13,6 +13,7 @@ export class Outbox {
   #connection;
   #events;
   #sending = false;
+  #closed = false;
   #timer;
 
   /**
@@ -36,7 +37,7 @@ export class Outbox {
   /** Send what is kept, oldest first. What cannot be sent now is tried again later. */
   async send() {
     this.#events.changed(this.#read());
-    if (this.#sending || this.#connection.offline) return;
+    if (this.#sending || this.#closed || this.#connection.offline) return;
     this.#sending = true;
     clearTimeout(this.#timer);
     try {
@@ -50,6 +51,7 @@ export class Outbox {
   }
 
   close() {
+    this.#closed = true;
     clearTimeout(this.#timer);
   }
 

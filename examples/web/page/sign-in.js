@@ -2,7 +2,9 @@
 
 import { signIn, signUp } from "./session.js";
 
-const VISITED = "todo.visited";
+/** Kept where somebody was signed in before: they have an account, most likely. */
+export const VISITED = "todo.visited";
+
 const MODES = {
   up: { title: "Create your account", button: "Create account", ask: "Have one already?", other: "Sign in", send: signUp },
   in: { title: "Welcome back", button: "Sign in", ask: "New here?", other: "Create account", send: signIn },
@@ -47,7 +49,6 @@ export function showSignIn(main, done, notice = "") {
     error.hidden = true;
     try {
       const user = await MODES[mode].send(Object.fromEntries(new FormData(form)));
-      localStorage.setItem(VISITED, "yes");
       done(user);
     } catch (problem) {
       error.textContent = problem instanceof TypeError ? "There is no connection. Try again in a moment." : problem.message;

@@ -110,9 +110,10 @@ export class TaskList {
     }
   }
 
-  /** Bring the list into the order of a page, moving only what has to move, so that the focus stays. */
+  /** Bring the list into the order of a page, moving little and keeping the focus where it is. */
   #arrange({ tasks, next }) {
     this.#next = next;
+    const focused = document.activeElement;
     const present = tasks.filter(({ id }) => !this.#deleted.has(id));
     const ids = new Set(present.map(({ id }) => id));
     for (const [id, row] of this.#rows) if (!ids.has(id) && !row.editing && row.writes === 0) this.#take(row);
@@ -123,6 +124,7 @@ export class TaskList {
       if (row.element === place) place = place.nextElementSibling;
       else this.#shown.insertBefore(row.element, place);
     }
+    if (focused !== document.activeElement) focused.focus({ preventScroll: true });
     this.#draw();
   }
 

@@ -50,10 +50,8 @@ export class TaskRow {
 
   /** Take what a list says, unless the row knows better. */
   refresh(task) {
-    if (task.updated_at <= this.task.updated_at) return;
-    this.task = task;
-    this.etag = null;
-    if (this.writes === 0) this.draw(task);
+    if (task.updated_at > this.task.updated_at) [this.task, this.etag] = [task, null];
+    if (this.writes === 0) this.draw(this.task);
   }
 
   /** Show `shown` at once, and the service's answer when `write` brings it. One write at a time. */

@@ -1,0 +1,192 @@
+// A connection that comes and goes: what people wrote is neither lost nor doubled.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { API, add, eventually, makeTasks, newcomer, row, signIn, titles } from "./browser.mjs";
+
+const CORS = { "Access-Control-Allow-Origin": process.env.DEMO_PAGE, "Access-Control-Allow-Credentials": "true" };
+const TASKS = `${API}/api/*/tasks`;
+
+/** Answer in the service's place: to these methods, as often as told. */
+async function failing(page, { method, status, times, headers = {} }) {
+  let left = times;
+  await page.route(`${API}/**`, async (route) => {
+    if (route.request().method() !== method || left-- <= 0) return route.fallback();
+    const body = JSON.stringify({ status, detail: "The database takes a rest." });
+    return route.fulfill({ status, body, headers: { ...CORS, "Content-Type": "application/problem+json", ...headers } });
+  });
+}
+
+/** The Idempotency-Key of each create on its way. */
+function keysOf(page) {
+  const keys = [];
+  page.on("request", (request) => {
+    if (request.method() === "POST" && request.url().startsWith(API)) keys.push(request.headers()["idempotency-key"]);
+  });
+  return keys;
+}
+
+test("what is written offline waits, and is sent when the connection is back", async (t) => {
+  const page = await newcomer(t);
+  await page.context().setOffline(true);
+  await page.getByText("You are offline.").waitFor();
+  await add(page, "First");
+  await add(page, "Second");
+  const waiting = page.getByRole("list", { name: "Tasks being sent" });
+  await waiting.getByText("Waiting for the connection").nth(1).waitFor();
+  assert.deepEqual(await titles(page), []);
+
+  await page.context().setOffline(false);
+  await eventually(() => titles(page), ["Second", "First"]);
+  assert.equal(await waiting.getByRole("listitem").count(), 0);
+  assert.equal(await page.getByText("You are offline.").count(), 0);
+});
+
+test("a task whose answer never came survives that the page is closed, and is not made twice", async (t) => {
+  const page = await newcomer(t);
+  await page.route(TASKS, async (route) => {
+    if (route.request().method() !== "POST") return route.fallback();
+    await route.fetch().catch(() => {}); // the page may be closed meanwhile
+    return route.abort();
+  });
+  await add(page, "Do not lose me");
+  await page.getByText("Sending…").waitFor();
+  await page.waitForTimeout(200);
+  await page.reload();
+  await page.getByText("Sending…").waitFor();
+  await page.unroute(TASKS);
+
+  await eventually(() => titles(page), ["Do not lose me"]);
+  await page.reload();
+  await eventually(() => titles(page), ["Do not lose me"]);
+});
+
+test("an add whose answer is lost makes one task", async (t) => {
+  const page = await newcomer(t);
+  const keys = keysOf(page);
+  let lost = 0;
+  await page.route(TASKS, async (route) => {
+    if (route.request().method() !== "POST" || lost++ >= 2) return route.fallback();
+    await route.fetch();
+    return route.abort();
+  });
+  await add(page, "Only once");
+
+  await eventually(() => titles(page), ["Only once"]);
+  await page.reload();
+  await eventually(() => titles(page), ["Only once"]);
+  assert.equal(keys.length, 3);
+  assert.equal(new Set(keys).size, 1);
+});
+
+test("a 503 is waited for, visibly, and needs nobody's hand", async (t) => {
+  const page = await newcomer(t);
+  await failing(page, { method: "POST", status: 503, times: 2, headers: { "Retry-After": "1" } });
+  await add(page, "Patience");
+  await page.getByText("The service cannot be reached at the moment.").waitFor();
+  await page.getByText("Sending…").waitFor();
+
+  await eventually(() => titles(page), ["Patience"]);
+  assert.equal(await page.getByText("The service cannot be reached at the moment.").count(), 0);
+});
+
+test("a list that cannot be loaded says so and comes by itself", async (t) => {
+  const page = await newcomer(t);
+  await makeTasks(page, [{ title: "Still here" }]);
+  await page.route(`${API}/**`, (route) => route.abort());
+  await page.reload();
+  await page.getByText("The service cannot be reached at the moment.").waitFor();
+  await page.unroute(`${API}/**`);
+
+  await eventually(() => titles(page), ["Still here"]);
+});
+
+test("a tick that is not accepted is taken back, with the service's reason", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Stubborn");
+  await row(page, "Stubborn").waitFor();
+  await failing(page, { method: "PATCH", status: 500, times: 1 });
+  const box = page.getByRole("checkbox", { name: "Completed: Stubborn" });
+  await box.click();
+
+  await page.getByRole("alert").getByText("The database takes a rest.").waitFor();
+  assert.equal(await box.isChecked(), false);
+  await box.check();
+  await row(page, "Stubborn").getByText("Changed").waitFor();
+});
+
+test("a deletion that is not accepted is taken back", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Sticky");
+  await row(page, "Sticky").hover();
+  await failing(page, { method: "DELETE", status: 500, times: 1 });
+  await page.getByRole("button", { name: "Delete: Sticky" }).click();
+
+  await page.getByRole("alert").getByText("The task was not deleted.").waitFor();
+  await eventually(() => titles(page), ["Sticky"]);
+});
+
+test("an edit that is not accepted stays in its editor", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Draft");
+  await row(page, "Draft").hover();
+  await page.getByRole("button", { name: "Edit: Draft" }).click();
+  await failing(page, { method: "PUT", status: 500, times: 1 });
+  await page.getByLabel("Title").fill("Final");
+  await page.keyboard.press("Enter");
+
+  await page.getByRole("alert").getByText("it is still in the editor").waitFor();
+  assert.equal(await page.getByLabel("Title").inputValue(), "Final");
+  await page.keyboard.press("Enter");
+  await eventually(() => titles(page), ["Final"]);
+});
+
+test("ticks in quick succession end as the last one says", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Undecided");
+  await row(page, "Undecided").waitFor();
+  let slow = true;
+  await page.route(`${TASKS}/*/complete`, async (route) => {
+    const pause = slow ? 300 : 0;
+    slow = false;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    return route.fallback();
+  });
+  const box = page.getByRole("checkbox", { name: "Completed: Undecided" });
+  await box.click();
+  await box.click();
+  assert.equal(await box.isChecked(), false);
+  await eventually(() => page.getByText("Saving…").count(), 0);
+
+  assert.equal(await box.isChecked(), false);
+  await page.reload();
+  await row(page, "Undecided").waitFor();
+  assert.equal(await box.isChecked(), false);
+});
+
+test("the token is renewed before it expires", async (t) => {
+  const page = await newcomer(t);
+  const [tokens, refused] = [[], []];
+  page.on("request", (request) => request.url().endsWith("/api/auth/token") && tokens.push(request.url()));
+  page.on("response", (response) => response.status() === 401 && refused.push(response.url()));
+  await add(page, "With the first token");
+  await row(page, "With the first token").waitFor();
+  assert.equal(tokens.length, 0);
+
+  await page.clock.install({ time: Date.now() + (15 * 60 - 20) * 1000 });
+  await add(page, "With another");
+  await row(page, "With another").waitFor();
+  assert.equal(tokens.length, 1);
+  assert.deepEqual(refused, []);
+});
+
+test("a session that is over leads to the sign-in and keeps what was not sent", async (t) => {
+  const page = await newcomer(t);
+  await page.context().clearCookies();
+  await page.clock.install({ time: Date.now() + 16 * 60 * 1000 });
+  await add(page, "Written too late");
+  await page.getByText("You were signed out.").waitFor();
+
+  await signIn(page, page.email);
+  await eventually(() => titles(page), ["Written too late"]);
+});
