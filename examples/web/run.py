@@ -87,7 +87,7 @@ def wait_for(url: str, processes: list[subprocess.Popen[bytes]]) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    sys.exit(f"{url} did not answer within {START_SECONDS} seconds.")
+    sys.exit(f"{url} was not well within {START_SECONDS} seconds. `todo-api doctor` may know why.")
 
 
 def watch(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -93,12 +93,16 @@ test("a 503 is waited for, visibly, and needs nobody's hand", async (t) => {
 test("a list that cannot be loaded says so and comes by itself", async (t) => {
   const page = await newcomer(t);
   await makeTasks(page, [{ title: "Still here" }]);
+  await page.clock.install();
   await page.route(`${API}/**`, (route) => route.abort());
   await page.reload();
   await page.getByText("The service cannot be reached at the moment.").waitFor();
+  const pass = () => page.clock.runFor(5_000);
+  await eventually(() => pass().then(() => page.getByText("Your tasks could not be loaded").count()), 1);
   await page.unroute(`${API}/**`);
 
-  await eventually(() => titles(page), ["Still here"]);
+  await eventually(() => pass().then(() => titles(page)), ["Still here"]);
+  assert.equal(await page.getByText("Your tasks could not be loaded").isVisible(), false);
 });
 
 test("a tick that is not accepted is taken back, with the service's reason", async (t) => {

@@ -1,10 +1,18 @@
 /** What the network is like, as told by the browser and by every answer of the service. */
 
+import { Problem } from "todo-api-client";
+import { SignedOut } from "./session.js";
+
 const UNAVAILABLE = new Set([502, 503, 504]);
 const NOTICES = {
   offline: "You are offline. New tasks are kept here and sent as soon as you are back.",
   trouble: "The service cannot be reached at the moment. Trying again…",
 };
+
+/** Whether only waiting helps. Then the notice says so already. */
+export function isOutage(error) {
+  return error instanceof Problem ? UNAVAILABLE.has(error.status) : !(error instanceof SignedOut);
+}
 
 /** Dispatches "back" when it is worth trying again whatever had to wait. */
 export class Connection extends EventTarget {

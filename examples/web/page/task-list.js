@@ -2,9 +2,11 @@
 
 import { Problem } from "todo-api-client";
 import { askWhich } from "./conflict.js";
+import { isOutage } from "./connection.js";
 import { say } from "./messages.js";
 import { TaskRow } from "./task-row.js";
 
+const RETRY_MILLISECONDS = 10_000;
 const PAGE = 30;
 const LONGEST_PAGE = 1000;
 const NEARLY_THERE = "600px";
@@ -32,6 +34,7 @@ export class TaskList {
   #next = null;
   #loads = 0;
   #loading = false;
+  #retry;
   #nearEnd;
 
   /**
@@ -51,7 +54,7 @@ export class TaskList {
     this.#nearEnd = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#loadMore(), {
       rootMargin: NEARLY_THERE,
     });
-    signal.addEventListener("abort", () => this.#nearEnd.disconnect());
+    signal.addEventListener("abort", () => this.#close());
   }
 
   /** Show what this query finds, from its beginning. */
@@ -80,6 +83,7 @@ export class TaskList {
   }
 
   async #load(limit) {
+    clearTimeout(this.#retry);
     const load = ++this.#loads;
     this.#loading = true;
     this.#shown.ariaBusy = "true";
@@ -261,9 +265,17 @@ export class TaskList {
   }
 
   #showFailure(error) {
-    if (this.#rows.size > 0) return this.#explain(error, "The list may be out of date.");
-    this.#showState("Your tasks could not be loaded", "They are safe. This page tries again when it can.", true);
-    return this.#explain(error, "");
+    if (this.#rows.size === 0) {
+      this.#showState("Your tasks could not be loaded", "They are safe. This page goes on trying.", true);
+    }
+    if (isOutage(error)) this.#retry = setTimeout(() => this.refresh(), RETRY_MILLISECONDS);
+    else this.#explain(error, "The list may be out of date.");
+  }
+
+  #close() {
+    this.#loads++;
+    clearTimeout(this.#retry);
+    this.#nearEnd.disconnect();
   }
 
   #showState(title, text, again = false) {

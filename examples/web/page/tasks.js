@@ -73,7 +73,8 @@ export function showTasks(main, { userId, client, connection, signal, signedOut 
 
   outbox.send();
   list.load(queryOf(tools));
-  composer.elements.title.focus();
+  // On a telephone the keyboard would jump up and hide the list.
+  (matchMedia("(hover: hover)").matches ? composer.elements.title : main).focus();
 }
 
 function sentence(error) {
