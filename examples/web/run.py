@@ -27,7 +27,8 @@ def main() -> None:
     page = f"http://localhost:{os.environ.get('DEMO_PORT', '3000')}"
     port = os.environ.get("PORT", "8000")
     api = f"http://127.0.0.1:{port}"
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     processes: list[subprocess.Popen[bytes]] = []
     try:
         processes.append(subprocess.Popen([node, HERE / "server.mjs"], env={**os.environ, "DEMO_API": api}))
@@ -72,7 +73,7 @@ def service_settings(page: str, port: str) -> dict[str, str]:
 
 
 def interrupt(*_: object) -> NoReturn:
-    """Treat SIGTERM like Ctrl-C."""
+    """End as on Ctrl-C, also where the shell made this process ignore that."""
     raise KeyboardInterrupt
 
 

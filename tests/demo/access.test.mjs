@@ -35,7 +35,7 @@ async function tabTo(page, name) {
 
 test("everything can be done by keyboard, and the focus is never lost", async (t) => {
   const page = await visit(t);
-  assert.equal(await focused(page), "Name");
+  await eventually(() => focused(page), "Name");
   await page.keyboard.type("Ada");
   await tabTo(page, "E-mail");
   await page.keyboard.type(`${crypto.randomUUID()}@example.com`);
@@ -74,9 +74,16 @@ test("everything can be done by keyboard, and the focus is never lost", async (t
   await eventually(() => titles(page), ["Better", "Gamma", "Alpha"]);
   assert.equal(await focused(page), "Completed: Alpha");
 
+  await tabTo(page, "Delete: Gamma");
+  await page.keyboard.press("Enter"); // the next one is Alpha
+  await page.getByText("Deleted “Gamma”.").waitFor();
+  assert.equal(await focused(page), "Completed: Alpha");
+  await page.keyboard.press("ControlOrMeta+z");
+  await eventually(() => titles(page), ["Gamma", "Better", "Alpha"]);
+
   await page.getByRole("radio", { name: "All" }).focus();
   await page.keyboard.press("ArrowRight");
-  await eventually(() => titles(page), ["Better", "Gamma"]);
+  await eventually(() => titles(page), ["Gamma", "Better"]);
   await tabTo(page, "Completed: Gamma");
   await page.keyboard.press("Space");
   await eventually(() => titles(page), ["Better"]);

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from tests.clients.node import ROOT, run_tests
 from tests.harness import environment, free_port
+from tests.proxies import proxying, url_through
 
 HERE = Path(__file__).parent
 WEB = ROOT / "examples" / "web"
@@ -27,6 +29,8 @@ pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not (WEB / "node_modules").is_dir(),
     reason="needs Node 20 or newer and the packages of examples/web: make test installs them",
 )
+
+in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: nothing is tested in a real browser")
 
 
 @dataclass
@@ -71,10 +75,34 @@ def demo(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: nothing is tested in a real browser")
+def play(name: str, demo: Demo) -> None:
+    """Run a file of browser tests beside this one."""
+    run_tests(HERE / name, packages=WEB, DEMO_PAGE=demo.page, DEMO_API=demo.api, DEMO_CHROMIUM=str(CHROMIUM))
+
+
+@in_chromium
 @pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.test.mjs")))
 def test_in_the_browser(name: str, demo: Demo) -> None:
-    run_tests(HERE / name, packages=WEB, DEMO_PAGE=demo.page, DEMO_API=demo.api, DEMO_CHROMIUM=str(CHROMIUM))
+    play(name, demo)
+
+
+@in_chromium
+def test_in_the_browser_while_the_database_is_away(database: str, tmp_path: Path) -> None:
+    with (
+        proxying(database) as proxy,
+        demonstrating(tmp_path, DATABASE_URL=url_through(proxy.port, database), DATABASE_WAIT_SECONDS="0.3") as demo,
+        ThreadPoolExecutor() as beside,
+    ):
+        proxy.refusing = True
+        proxy.cut()
+        playing = beside.submit(play, "database_away.mjs", demo)
+        until = time.monotonic() + 30
+        while b'"method":"POST","route":"/api/{user_id}/tasks","status":503' not in demo.output.read_bytes():
+            assert not playing.done(), playing.result()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        proxy.refusing = False
+        playing.result()
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])

@@ -99,6 +99,23 @@ test("a task that was only ticked off elsewhere is renamed without a question", 
   assert.equal(await page.getByRole("checkbox", { name: "Completed: Sweep the yard" }).isChecked(), true);
 });
 
+test("a title changed here and a note changed elsewhere are both kept without a question", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Bake bread", "Rye");
+  await row(page, "Bake bread").waitFor();
+  const other = await beside(t, page);
+  await edit(page, "Bake bread");
+  await edit(other, "Bake bread");
+  await other.getByLabel("Note", { exact: true }).fill("Spelt");
+  await other.getByRole("button", { name: "Save" }).click();
+  await row(other, "Spelt").getByText("Changed").waitFor();
+  await save(page, "Bake two loaves");
+
+  await row(page, "Bake two loaves").getByText("Spelt").waitFor();
+  await other.reload();
+  await row(other, "Bake two loaves").getByText("Spelt").waitFor();
+});
+
 test("what was edited while it was deleted elsewhere can be brought back", async (t) => {
   const page = await newcomer(t);
   await add(page, "Mend the bicycle");

@@ -1,7 +1,7 @@
 /** The list: pages as the reader scrolls, and writes that show at once and are taken back when they fail. */
 
 import { Problem } from "todo-api-client";
-import { askWhich } from "./conflict.js";
+import { Undecided, save } from "./conflict.js";
 import { isOutage } from "./connection.js";
 import { say } from "./messages.js";
 import { TaskRow } from "./task-row.js";
@@ -15,9 +15,6 @@ const EMPTY = {
   pending: ["All done", "Nothing is waiting for you."],
   completed: ["Nothing completed yet", "What you tick off gathers here."],
 };
-
-/** The person would rather go on editing than choose a version. */
-class Undecided extends Error {}
 
 export class TaskList {
   #client;
@@ -159,7 +156,7 @@ export class TaskList {
   /** @param base the task as it was when its editor opened */
   async #save(row, base, fields) {
     try {
-      await row.optimistically({ ...row.task, ...fields }, () => this.#update(row, base, fields));
+      await row.optimistically({ ...row.task, ...fields }, () => save(this.#client, row, base, fields));
       this.#settle();
     } catch (error) {
       if (error instanceof Undecided) row.edit(fields);
@@ -168,25 +165,6 @@ export class TaskList {
       else {
         row.edit(fields);
         this.#explain(error, "The change was not saved; it is still in the editor.");
-      }
-    }
-  }
-
-  /** Write to the version that the person has seen, and ask them where it is another by now. */
-  async #update(row, base, fields) {
-    let present = row.etag !== null ? { value: row.task, etag: row.etag } : await this.#client.get(base.id);
-    for (;;) {
-      if (!sameText(present.value, base) && !sameText(present.value, fields)) {
-        const choice = await askWhich(fields, present.value);
-        if (choice === "theirs") return present;
-        if (choice !== "mine") throw new Undecided();
-        base = present.value;
-      }
-      try {
-        return await this.#client.update(base.id, fields, present.etag);
-      } catch (error) {
-        if (error.status !== 412) throw error;
-        present = await this.#client.get(base.id);
       }
     }
   }
@@ -241,8 +219,11 @@ export class TaskList {
   }
 
   #focusBeside({ element }) {
-    const neighbour = element.nextElementSibling ?? element.previousElementSibling;
-    (neighbour?.querySelector("[type=checkbox]") ?? document.querySelector("#new-title")).focus();
+    const shown = [...this.#shown.children].filter((other) => other === element || !other.hidden);
+    const place = shown.indexOf(element);
+    const neighbour = shown[place + 1] ?? shown[place - 1];
+    const target = neighbour?.classList.contains("editing") ? "[name=title]" : "[type=checkbox]";
+    (neighbour?.querySelector(target) ?? document.querySelector("#new-title")).focus();
   }
 
   /** After a write: a list that was asked for before it may not know of it. */
@@ -284,8 +265,4 @@ export class TaskList {
     this.#state.querySelector("p").textContent = text;
     this.#state.querySelector("button").hidden = !again;
   }
-}
-
-function sameText(one, other) {
-  return one.title === other.title && one.description === other.description;
 }

@@ -1,4 +1,4 @@
-/** The signed-in page: the composer, the tools, the list and what becomes of it. */
+/** The signed-in page: what is written goes to the outbox, what is asked for comes from the list. */
 
 import { Problem } from "todo-api-client";
 import { warn } from "./messages.js";
@@ -20,18 +20,14 @@ export function showTasks(main, { userId, client, connection, signal, signedOut 
   const tools = main.querySelector(".tools");
   const waiting = main.querySelector(".waiting");
 
-  /** Say why something did not work, in the service's own words where it has some. */
   function explain(error, what) {
-    if (error instanceof SignedOut || error.status === 401) return signedOut();
-    return warn(`${what} ${sentence(error)}`);
+    if (isSignedOut(error)) signedOut();
+    else warn(`${what} ${sentence(error)}`);
   }
 
   const list = new TaskList(main, client, { explain, restore: (fields) => outbox.add(fields), signal });
   const outbox = new Outbox(userId, client, connection, {
-    changed(entries) {
-      const badge = connection.offline ? "Waiting for the connection" : "Sending…";
-      waiting.replaceChildren(...entries.map(({ fields }) => waitingRow(fields, badge)).reverse());
-    },
+    changed: (entries) => showWaiting(waiting, entries, connection.offline),
     sent({ value, etag }) {
       if (list.fits(value)) return list.add(value, etag);
       tools.reset();
@@ -41,31 +37,11 @@ export function showTasks(main, { userId, client, connection, signal, signedOut 
       explain(error, "The task was not added.");
       if (composer.elements.title.value === "") fill(composer, fields);
     },
-    failed(error) {
-      if (error instanceof SignedOut || error.status === 401) signedOut();
-    },
+    failed: (error) => isSignedOut(error) && signedOut(),
   });
 
-  composer.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const { title, description } = Object.fromEntries(new FormData(composer));
-    composer.reset();
-    composer.querySelector("details").open = false;
-    composer.elements.title.focus();
-    outbox.add({ title: title.trim(), description: description.trim() || null });
-  });
-  composer.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) composer.requestSubmit();
-  });
-
-  let pause;
-  tools.addEventListener("input", (event) => {
-    clearTimeout(pause);
-    const delay = event.target.type === "search" ? SEARCH_PAUSE_MILLISECONDS : 0;
-    pause = setTimeout(() => list.load(queryOf(tools)), delay);
-  });
-  tools.addEventListener("submit", (event) => event.preventDefault());
-
+  listen(composer, (fields) => outbox.add(fields));
+  listenToTools(tools, () => list.load(queryOf(tools)));
   connection.addEventListener("back", () => (outbox.send(), list.refresh()), { signal });
   window.addEventListener("offline", () => outbox.send(), { signal });
   window.addEventListener("focus", () => list.refresh(), { signal });
@@ -77,18 +53,52 @@ export function showTasks(main, { userId, client, connection, signal, signedOut 
   (matchMedia("(hover: hover)").matches ? composer.elements.title : main).focus();
 }
 
+function isSignedOut(error) {
+  return error instanceof SignedOut || error.status === 401;
+}
+
 function sentence(error) {
   return error instanceof Problem ? `The service says: ${error.detail}` : "There is no connection to the service.";
 }
 
-function queryOf(tools) {
-  const { search, status, sort } = Object.fromEntries(new FormData(tools));
-  const [key, order] = sort.split(" ");
-  return { status, search: search.trim(), sort: key, order };
+/** Newest first, like the list below. */
+function showWaiting(waiting, entries, offline) {
+  const badge = offline ? "Waiting for the connection" : "Sending…";
+  waiting.replaceChildren(...entries.map(({ fields }) => waitingRow(fields, badge)).reverse());
+}
+
+function listen(composer, add) {
+  composer.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { title, description } = Object.fromEntries(new FormData(composer));
+    composer.reset();
+    composer.querySelector("details").open = false;
+    composer.elements.title.focus();
+    add({ title: title.trim(), description: description.trim() || null });
+  });
+  composer.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) composer.requestSubmit();
+  });
 }
 
 function fill(composer, { title, description }) {
   composer.elements.title.value = title;
   composer.elements.description.value = description ?? "";
   composer.querySelector("details").open = Boolean(description);
+}
+
+/** A choice counts at once, typing when it pauses. */
+function listenToTools(tools, changed) {
+  let pause;
+  tools.addEventListener("input", (event) => {
+    clearTimeout(pause);
+    pause = setTimeout(changed, event.target.type === "search" ? SEARCH_PAUSE_MILLISECONDS : 0);
+  });
+  tools.addEventListener("submit", (event) => event.preventDefault());
+}
+
+function queryOf(tools) {
+  const { search, status, sort } = Object.fromEntries(new FormData(tools));
+  const [key, order] = sort.split(" ");
+  return { status, search: search.trim(), sort: key, order };
 }
