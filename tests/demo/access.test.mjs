@@ -140,11 +140,10 @@ test("an undo stays as long as the pointer is on it, and goes by itself otherwis
 
 for (const colorScheme of ["light", "dark"]) {
   test(`axe has nothing against the ${colorScheme} page, whatever is shown`, async (t) => {
-    const options = { colorScheme, reducedMotion: "reduce" };
-    const signIn = await visit(t, options);
+    const signIn = await visit(t, { colorScheme });
     assert.deepEqual(await complaints(signIn), []);
 
-    const page = await newcomer(t, options);
+    const page = await newcomer(t, { colorScheme });
     assert.deepEqual(await complaints(page), []);
     await add(page, "Read a book", "Any book");
     await add(page, "Write a letter");

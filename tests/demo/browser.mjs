@@ -23,6 +23,7 @@ after(() => browser.close());
 export async function visit(t, options) {
   const page = await open(t, options);
   await page.goto(PAGE);
+  await page.getByLabel("E-mail").waitFor();
   return page;
 }
 
@@ -62,7 +63,8 @@ export async function signIn(page, email, password = PASSWORD) {
 }
 
 async function open(t, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1000, height: 800 }, ...options });
+  const usual = { viewport: { width: 1000, height: 800 }, reducedMotion: "reduce" }; // nothing to wait for before a click
+  const context = await browser.newContext({ ...usual, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(SECONDS * 1000);
   const faults = [];
