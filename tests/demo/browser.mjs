@@ -8,7 +8,7 @@ import { after, before } from "node:test";
 /** Where the demo's page and the Todo API are. */
 export const PAGE = process.env.DEMO_PAGE;
 export const API = process.env.DEMO_API;
-const PASSWORD = "correct horse battery";
+const PASSWORD = "correct horse battery"; // pragma: allowlist secret
 const SECONDS = 20;
 
 const { chromium } = createRequire(new URL("../../examples/web/package.json", import.meta.url))("playwright-core");
