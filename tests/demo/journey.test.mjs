@@ -56,3 +56,15 @@ test("a wrong password is said to be one", async (t) => {
 
   await page.getByText("Invalid email or password").waitFor();
 });
+
+test("a sign-in server that fails is met with a sentence, not with an empty page", async (t) => {
+  const page = await visit(t);
+  await page.route("**/api/auth/**", (route) => route.fulfill({ status: 500 }));
+  await page.reload();
+  await page.getByLabel("Name").fill("Ada");
+  await page.getByLabel("E-mail").fill("ada@example.com");
+  await page.getByLabel("Password").fill("correct horse battery");
+  await page.getByRole("button", { name: "Create account" }).click();
+
+  await page.getByRole("alert").getByText("Signing in does not work at the moment.").waitFor();
+});

@@ -42,6 +42,6 @@ document.querySelector("#sign-out").addEventListener("click", async () => {
   }
 });
 
-const user = await currentUser();
+const user = await currentUser().catch(() => null); // the form says what is wrong, when it is sent
 if (user === null) showSignIn(main, enter);
 else enter(user);
