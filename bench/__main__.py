@@ -12,7 +12,7 @@ from bench.database import started
 from bench.load import MIX
 from bench.variants import Bench, Options
 
-VARIANTS = ("mixed", "latency", "connections", "data", "rows", "memory")
+VARIANTS = ("mixed", "latency", "connections", "overload", "data", "rows", "memory")
 KINDS = ("mixed", *MIX)
 TOOLS = {"wrk": "wrk", "taskset": "util-linux"}
 

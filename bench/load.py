@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,13 @@ class Result:
     p99: float | None
     errors: int
     requests: int
+    refused: int = 0
+    """How many of the requests were answered 400 or above; they count among the errors."""
+
+    def served(self) -> "Result":
+        """The same, where refusals are what ought to happen: they are no errors, and no throughput either."""
+        share = 1 - self.refused / max(1, self.requests)
+        return replace(self, rate=self.rate * share, errors=self.errors - self.refused)
 
 
 def press(
@@ -104,6 +111,7 @@ def _result(summary: dict[str, int], cpu: float, database: float, wall: float) -
         p99=summary["p99"] / 1000,
         errors=summary["status"] + summary["socket"] + (summary["requests"] == 0),
         requests=summary["requests"],
+        refused=summary["status"],
     )
 
 

@@ -1,6 +1,7 @@
 -- The load. wrk ... -s mixed.lua URL -- FILE KIND SEED
 -- FILE has a line for each user: id, token and the ids of the user's tasks, separated by tabs.
--- KIND is mixed, list, long (1,000 tasks), get, post, patch or refused (no token, ten requests a second and connection).
+-- KIND is mixed, list, long (1,000 tasks), get, post, patch,
+-- flood (one user's lists) or refused (no token, ten requests a second and connection).
 
 local users = {}
 local random = math.random
@@ -42,6 +43,10 @@ end
 
 function kinds.list()
   return users[random(#users)].list
+end
+
+function kinds.flood()
+  return users[1].list
 end
 
 function kinds.long()

@@ -19,6 +19,10 @@ SMALL_TASKS = ACTIVE_USERS * TASKS_PER_USER
 WARM_UP_SECONDS = 2
 DELAY_MILLISECONDS = 5
 CROWD = 1_000
+SATURATING = 128
+"""Connections that ask again at once and keep one worker wholly busy."""
+
+FLOOD = 3_000
 LONG_LIST = 1_000
 MEMORY_REQUESTS = 500_000
 MEMORY_LIMIT_SECONDS = 600
@@ -90,6 +94,20 @@ class Bench:
             table.notes += [f"{name}: {weight / MEGABYTE:.0f} MB resident at most" for name, weight in weights.items()]
             yield table
             yield refusals
+
+    def overload(self) -> Iterator[Table]:
+        """Ours: as many as it can serve, three times as many, far too many, and one user's flood beside others."""
+        with self._started(self._options.wanted(OURS), self._small) as (servers, absent):
+            table = Table("overload: what is answered 2xx", OURS, absent=absent)
+            for turn in range(self._options.rounds):
+                for server in servers:
+                    self._overloaded(server, table, turn)
+            for name, results in table.rounds.items():
+                refused = median(
+                    result.refused * result.rate / (result.requests - result.refused) for result in results
+                )
+                table.notes.append(f"{name}: {refused:,.0f} refusals a second")
+            yield table
 
     def data(self) -> Iterator[Table]:
         """Ours, on a small and on a big database."""
@@ -221,6 +239,24 @@ class Bench:
             requests=summary["requests"],
         )
         return result, refused, heaviest
+
+    def _overloaded(self, server: Server, table: Table, turn: int) -> None:
+        """One round of the variant ``overload``."""
+        seconds, seed = self._options.seconds, turn + 1
+
+        def pressed(name: str, kind: str, connections: int, seconds: float) -> None:
+            _tell(f"{name}, round {seed}")
+            result = press(server, self._postgres, kind=kind, seconds=seconds, connections=connections, seed=seed)
+            table.add(name, result.served())
+
+        pressed(OURS, "mixed", SATURATING, seconds)
+        for connections in (3 * SATURATING, FLOOD):
+            pressed(f"{connections:,} connections", "mixed", connections, seconds)
+        pressed("16 connections alone", "mixed", 16, seconds)
+        flood = start_wrk(server, kind="flood", seconds=seconds + 2, connections=FLOOD, seed=seed)
+        time.sleep(1)
+        pressed(f"16 connections beside one user's {FLOOD:,}", "mixed", 16, seconds)
+        finish_wrk(flood, seconds)
 
     @contextmanager
     def _far_away(self) -> Iterator[tuple[Target, int]]:

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from todo_api.problems import respond
 
-WAITING_PER_PLACE: Final = 8
+WAITING_PER_PLACE: Final = 2
 """How many requests may wait for each one that is worked on."""
 
 LONGEST_WAIT_SECONDS: Final = 2.0

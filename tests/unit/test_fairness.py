@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from todo_api import fairness
-from todo_api.fairness import WAITING_PER_PLACE, TakingTurns
+from todo_api.fairness import TakingTurns
 
 PLACES = 4
-ROOM = PLACES * WAITING_PER_PLACE
+ROOM = 32
 
 
 @dataclass
@@ -74,7 +74,8 @@ async def settle() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_holding(monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_room_and_no_holding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fairness, "WAITING_PER_PLACE", ROOM // PLACES)
     monkeypatch.setattr(fairness, "HOLD_SECONDS", 0)
 
 
