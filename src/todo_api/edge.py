@@ -112,16 +112,13 @@ def _request_id(scope: Scope) -> str:
 
 
 def _plain(scope: Scope) -> Scope:
-    """A copy of the scope in which HEAD is GET and one trailing slash is gone."""
-    inner = {**scope}
-    if scope["method"] == "HEAD":
-        inner["method"] = "GET"
+    """The scope with one trailing slash gone; a copy, in which HEAD is GET, where the server needs to know."""
     path = scope["path"]
-    raw_path = scope.get("raw_path") or quote(path).encode()  # optional in ASGI, but auth reads it
+    if not scope.get("raw_path"):
+        scope["raw_path"] = quote(path).encode()  # optional in ASGI, but auth reads it
     if len(path) > 1 and path.endswith("/"):
-        path, raw_path = path[:-1], raw_path.removesuffix(b"/")
-    inner["path"], inner["raw_path"] = path, raw_path
-    return inner
+        scope["path"], scope["raw_path"] = path[:-1], scope["raw_path"].removesuffix(b"/")
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 class Cors(CORSMiddleware):

@@ -48,17 +48,11 @@ class EventLoop(uvloop.Loop):
                 self.call_later(ACCEPT_AGAIN_SECONDS, self._listen_again, listener, protocol_factory)
                 return
             connection.setblocking(False)
-            self.create_task(self._serve(connection, protocol_factory))
+            self.create_task(self.connect_accepted_socket(protocol_factory, connection))
 
     def _listen_again(self, listener: socket.socket, protocol_factory: Any) -> None:
         if listener.fileno() >= 0:
             self.add_reader(listener, self._accept, listener, protocol_factory)
-
-    async def _serve(self, connection: socket.socket, protocol_factory: Any) -> None:
-        try:
-            await self.connect_accepted_socket(protocol_factory, connection)
-        except OSError:
-            connection.close()  # the client has left already
 
 
 class Listening:

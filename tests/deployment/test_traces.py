@@ -157,9 +157,14 @@ def test_without_an_endpoint_no_request_meets_the_middleware(tmp_path: Path, mon
     monkeypatch.setattr(root, "handlers", root.handlers[:])  # an application takes the log over
     monkeypatch.setattr(root, "level", root.level)
 
-    def layers(endpoint: str | None) -> list[Any]:
+    def layers(endpoint: str | None) -> list[type]:
         given: dict[str, Any] = {"_env_file": None, "data_dir": tmp_path, "otel_exporter_otlp_endpoint": endpoint}
-        return [layer.cls for layer in create_app(Settings(**given)).user_middleware]
+        layer: Any = create_app(Settings(**given)).middleware_stack
+        found = []
+        while layer is not None:
+            found.append(type(layer))
+            layer = getattr(layer, "_app", None) or getattr(layer, "app", None)
+        return found
 
     traced = layers("http://127.0.0.1:9")
 

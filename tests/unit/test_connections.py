@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -24,13 +25,24 @@ async def answer_much(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"x" * 30_000_000})
 
 
+def answer_after(seconds: float) -> Any:
+    """An application that takes its time."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(seconds)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    return answer
+
+
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 @asynccontextmanager
-async def listening(*, most_connections: int = 100) -> AsyncIterator[tuple[int, Connect]]:
+async def listening(app: Any = answer_much, *, most_connections: int = 100) -> AsyncIterator[tuple[int, Connect]]:
     """The port of a server in this process, and what opens a connection to it."""
-    config = uvicorn.Config(answer_much, ws="none", access_log=False)
+    config = uvicorn.Config(app, ws="none", access_log=False)
     config.load()
     state = ServerState()
 
@@ -125,6 +137,96 @@ def test_where_too_much_waits_to_be_taken_whoever_leaves_most_is_cut_off(monkeyp
             assert len(HttpProtocol.open_connections) == 1
 
     on_our_loop(play)
+
+
+@pytest.mark.parametrize(("lost_seconds", "open_connections"), [(0, 0), (100, 1)])
+def test_time_in_which_the_process_did_not_run_does_not_count_against_a_reader(
+    lost_seconds: int, open_connections: int
+) -> None:
+    async def play() -> None:
+        async with listening() as (_, connect):
+            _, writer = await connect()
+            writer.write(REQUEST)
+            await turns(20)
+            await close_overdue()
+            now = asyncio.get_running_loop().time()
+            (connection,) = HttpProtocol.open_connections
+            connection._take_until = now - 50
+            HttpProtocol.checked_at = now - connections.CHECK_SECONDS - lost_seconds
+            await close_overdue()
+            await turns(3)
+
+            assert len(HttpProtocol.open_connections) == open_connections
+
+    on_our_loop(play)
+
+
+def test_garbage_behind_an_answer_that_has_begun_ends_the_connection() -> None:
+    async def play() -> None:
+        async with listening() as (_, connect):
+            _, writer = await connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            await turns(20)
+            writer.write(b"no chunk" * 10_000)
+            (connection,) = HttpProtocol.open_connections
+            while not connection.transport.is_closing():
+                await turns(1)
+
+    on_our_loop(play)
+
+
+def test_expectation_that_nobody_knows_is_ignored() -> None:
+    async def play() -> None:
+        async with listening(answer_after(0)) as (_, connect):
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n")
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+    on_our_loop(play)
+
+
+def test_request_that_comes_as_the_server_stops_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "DRAIN_SECONDS", 0.05)
+
+    async def play() -> None:
+        async with listening(answer_after(0.2)) as (_, connect):
+            reader, writer = await connect()
+            await turns(3)
+            (connection,) = HttpProtocol.open_connections
+            connection.shutdown()
+            writer.write(REQUEST)
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert answer.endswith(b"ok")
+
+    on_our_loop(play)
+
+
+def test_door_that_was_closed_meanwhile_is_not_opened_again() -> None:
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, EventLoop)
+        listener = socket.socket()
+        listener.close()
+        loop._listen_again(listener, None)
+
+    on_our_loop(play)
+
+
+def test_whoever_has_left_before_coming_in_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        async with listening(answer_after(0)) as (port, connect):
+            for _ in range(50):
+                client = socket.create_connection(("127.0.0.1", port))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+                client.close()
+            reader, writer = await connect()
+            writer.write(REQUEST)
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            assert len(HttpProtocol.open_connections) == 1
+
+    on_our_loop(play)
+    assert caplog.records == []
 
 
 def test_server_stops_listening_when_closed() -> None:

@@ -120,19 +120,15 @@ class Pipeline:
                 self._begin()
             self._send(transaction, GUARD, transaction.guard)
             self._send(transaction, transaction.statement, transaction.parameters)
-        except OperationalError as error:
+            self._pq.pipeline_sync()
+        except OperationalError as error:  # without its Sync, nothing is committed
             transaction.future.set_exception(NotSent("the connection was closed"))
             self._lose(str(error))
             return
         self.pending.append(transaction)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        try:
-            self._pq.pipeline_sync()
-        except OperationalError as error:
-            self._lose(str(error))
-        else:
-            self._write()
+        self._write()
 
     def close(self) -> None:
         """Close the connection; what is pending fails with ``Lost``."""
