@@ -32,7 +32,7 @@ class OwnPostgres:
 
     def close(self) -> None:
         """Stop it for good."""
-        if (self._cluster / "postmaster.pid").exists():
+        if self.running():
             self.thaw()
             self.stop("immediate")
         self._local.stop()
@@ -47,6 +47,10 @@ class OwnPostgres:
         """Start it; it answers when this returns."""
         directory = conninfo_to_dict(self.url)["host"]
         self._control("start", "-w", "-l", str(self._cluster / "log"), "-o", f"-h '' -k {directory}")
+
+    def running(self) -> bool:
+        """Whether it has been started, and not been stopped since."""
+        return (self._cluster / "postmaster.pid").exists()
 
     def stop(self, mode: str) -> None:
         """Stop it: ``fast`` as an administrator does, ``immediate`` as a crash does."""

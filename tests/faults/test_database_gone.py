@@ -2,10 +2,6 @@
 
 import contextlib
 import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,66 +12,26 @@ import httpx
 import psycopg
 import pytest
 
+from tests.faults.postgres import OwnPostgres, own_postgres
 from tests.harness import Server, User, database_url, serving
 from tests.proxies import Proxy, proxying, url_through
 from todo_api import migrations
 
 PATIENCE_SECONDS = 5.0
-LOCAL_POSTGRES = """
-import sys
-from pathlib import Path
-from todo_api import local_postgres
-local = local_postgres.start(Path(sys.argv[1]))
-print(local.url, flush=True)
-sys.stdin.read()
-local.stop()
-"""
 
 pytestmark = pytest.mark.xdist_group("gone")
 
 
-class OwnPostgres:
-    """A PostgreSQL that a test may stop and start."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._process: subprocess.Popen[str] | None = None
-        self.url = ""
-
-    def start(self) -> None:
-        """Start it; it listens when this returns."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LOCAL_POSTGRES, self._directory],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
-
-    def stop(self) -> None:
-        """Stop it, as an administrator does."""
-        if self._process is not None:
-            self._process.communicate(timeout=30)
-            self._process = None
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnPostgres]:
+    with own_postgres() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")
-def own_postgres() -> Iterator[OwnPostgres]:
-    with tempfile.TemporaryDirectory(prefix="todo-gone-") as name:
-        own = OwnPostgres(Path(name))
-        own.start()
-        try:
-            migrations.upgrade(own.url)
-            yield own
-        finally:
-            own.stop()
-
-
-@pytest.fixture(scope="module")
-def lonely(own_postgres: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def lonely(own: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service whose database a test may stop and start."""
-    with serving(tmp_path_factory.mktemp("lonely"), DATABASE_URL=own_postgres.url) as server:
+    with serving(tmp_path_factory.mktemp("lonely"), DATABASE_URL=own.url) as server:
         yield server
 
 
@@ -98,14 +54,14 @@ def timed(client: httpx.Client, method: str, path: str, **options: Any) -> tuple
 
 class TestStopped:
     @pytest.fixture
-    def stopped(self, own_postgres: OwnPostgres, lonely: Server) -> Iterator[User]:
+    def stopped(self, own: OwnPostgres, lonely: Server) -> Iterator[User]:
         """A user of the service whose database has just stopped."""
         user = lonely.user()
         user.create()
-        own_postgres.stop()
+        own.stop("fast")
         yield user
-        if not own_postgres._process:
-            own_postgres.start()
+        if not own.running():
+            own.start()
 
     def test_requests_answer_503_with_retry_after_in_time(self, stopped: User) -> None:
         for method, path, body in (
@@ -134,62 +90,24 @@ class TestStopped:
         assert "PGSQL" not in response.text
         assert "SELECT" not in response.text + lonely.log_path.read_text()
 
-    def test_next_request_after_it_is_back_succeeds(self, stopped: User, own_postgres: OwnPostgres) -> None:
+    def test_next_request_after_it_is_back_succeeds(self, stopped: User, own: OwnPostgres) -> None:
         for _ in range(5):
             assert_unavailable(stopped.http.get(stopped.base))
-        own_postgres.start()
+        own.start()
         response, seconds = timed(stopped.http, "POST", stopped.base, json={"title": "Back"})
 
         assert response.status_code == 201
         assert seconds < 1
         assert stopped.http.get("/ready").status_code == 200
 
-    def test_restart_between_two_requests_goes_unnoticed(self, lonely: Server, own_postgres: OwnPostgres) -> None:
+    def test_restart_between_two_requests_goes_unnoticed(self, lonely: Server, own: OwnPostgres) -> None:
         user = lonely.user()
         task = user.create()
-        own_postgres.stop()
-        own_postgres.start()
+        own.stop("fast")
+        own.start()
 
         assert user.http.post(user.base, json={"title": "After"}).status_code == 201
         assert user.http.get(user.path(task)).json() == task
-
-    def test_no_acknowledged_write_is_lost_while_it_restarts(self, lonely: Server, own_postgres: OwnPostgres) -> None:
-        user = lonely.user()
-        acknowledged: list[str] = []
-        refused: list[int] = []
-        end = threading.Event()
-
-        def write(worker: int) -> None:
-            with httpx.Client(base_url=lonely.url, headers=user.http.headers, timeout=20) as client:
-                for number in range(1_000_000):
-                    if end.is_set():
-                        return
-                    title = f"{worker}.{number}"
-                    status = client.post(user.base, json={"title": title}).status_code
-                    if status == 201:
-                        acknowledged.append(title)
-                    else:
-                        refused.append(status)
-                        time.sleep(0.01)
-
-        with ThreadPoolExecutor(4) as pool:
-            workers = [pool.submit(write, worker) for worker in range(4)]
-            _wait_for(lambda: len(acknowledged) > 50)
-            own_postgres.stop()
-            _wait_for(lambda: len(refused) > 4)
-            own_postgres.start()
-            before = len(acknowledged)
-            _wait_for(lambda: len(acknowledged) > before + 50)
-            end.set()
-            for worker in workers:
-                worker.result()
-        with psycopg.connect(own_postgres.url) as connection:
-            rows = connection.execute("SELECT title FROM tasks WHERE user_id = %s", [user.id]).fetchall()
-        written = [row[0] for row in rows]
-
-        assert set(refused) == {503}
-        assert len(written) == len(set(written))
-        assert set(acknowledged) <= set(written)
 
 
 class TestNotMigrated:
@@ -230,13 +148,11 @@ class TestNotProtected:
         ],
         ids=["tasks disabled", "users disabled", "tasks open", "users open", "role owns", "keys disabled", "role bypasses", "version"],
     )  # fmt: skip
-    def test_damaged_protection_is_not_ready(
-        self, lonely: Server, own_postgres: OwnPostgres, damage: str, repair: str
-    ) -> None:
+    def test_damaged_protection_is_not_ready(self, lonely: Server, own: OwnPostgres, damage: str, repair: str) -> None:
         lonely.user().create()  # a hole would show it
         client = lonely.client()
         assert client.get("/ready").status_code == 200
-        with psycopg.connect(own_postgres.url, autocommit=True) as connection:
+        with psycopg.connect(own.url, autocommit=True) as connection:
             connection.execute(damage)
             try:
                 assert client.get("/ready").status_code == 503
