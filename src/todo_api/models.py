@@ -99,6 +99,7 @@ Title = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_LENGTH),
     AfterValidator(without_nul),
+    PydanticField(description="White space around it is trimmed first."),
 ]
 Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH), AfterValidator(without_nul)]
 

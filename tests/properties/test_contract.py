@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.harness import Server, User, token
 from tests.properties.effort import effort
+from todo_api.models import TITLE_LENGTH
 
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -95,6 +96,12 @@ def test_valid_request_keeps_the_promises(operations: Operations, alice: User, n
     assert statuses <= {200, 201, 204, 304} | REFUSED
 
 
+def too_long_before_trimming(body: Any) -> bool:
+    """Whether the title is within its limit only once it is trimmed, which no ``maxLength`` can say."""
+    title = body.get("title") if isinstance(body, dict) else None
+    return isinstance(title, str) and len(title) > TITLE_LENGTH >= len(title.strip(WHITE_SPACE))
+
+
 @pytest.mark.parametrize("name", [*COLLECTION, *ONE_TASK])
 def test_invalid_request_is_refused(operations: Operations, alice: User, name: str) -> None:
     statuses = set()
@@ -106,8 +113,8 @@ def test_invalid_request_is_refused(operations: Operations, alice: User, name: s
     @given(case=operations[name].as_strategy(generation_mode=mode, path_parameters=path))
     def check(case: Case) -> None:
         headers = {"Authorization": alice.http.headers["Authorization"]}
-        response = case.call_and_validate(headers=headers, checks=[*CHECKS, negative_data_rejection])
-        statuses.add(response.status_code)
+        checks = CHECKS if too_long_before_trimming(case.body) else [*CHECKS, negative_data_rejection]
+        statuses.add(case.call_and_validate(headers=headers, checks=checks).status_code)
 
     check()
     assert REFUSED & statuses

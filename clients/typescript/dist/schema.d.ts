@@ -171,7 +171,10 @@ export interface components {
          *     }
          */
         TaskCreate: {
-            /** Title */
+            /**
+             * Title
+             * @description White space around it is trimmed first.
+             */
             title: string;
             /** Description */
             description?: string | null;
@@ -225,7 +228,10 @@ export interface components {
          *     }
          */
         TaskUpdate: {
-            /** Title */
+            /**
+             * Title
+             * @description White space around it is trimmed first.
+             */
             title?: string;
             /** Description */
             description?: string | null;

@@ -172,7 +172,10 @@ export interface components {
          *     }
          */
         TaskCreate: {
-            /** Title */
+            /**
+             * Title
+             * @description White space around it is trimmed first.
+             */
             title: string;
             /** Description */
             description?: string | null;
@@ -226,7 +229,10 @@ export interface components {
          *     }
          */
         TaskUpdate: {
-            /** Title */
+            /**
+             * Title
+             * @description White space around it is trimmed first.
+             */
             title?: string;
             /** Description */
             description?: string | null;
