@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => browser.close());
 
-/** Somebody at a browser of their own. Whatever the page logs as an error, or blocks, fails the test. */
+/** Somebody at a browser of their own. */
 export async function visit(t, options) {
   const page = await open(t, options);
   await page.goto(PAGE);
@@ -62,7 +62,8 @@ export async function signIn(page, email, password = PASSWORD) {
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
-async function open(t, options = {}) {
+/** A page in a browser of its own. Whatever it logs as an error, or blocks, fails the test. */
+export async function open(t, options = {}) {
   const usual = { viewport: { width: 1000, height: 800 }, reducedMotion: "reduce" }; // nothing to wait for before a click
   const context = await browser.newContext({ ...usual, ...options });
   const page = await context.newPage();

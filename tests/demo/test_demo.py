@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.clients.node import ROOT, run_tests
-from tests.harness import environment, free_port
+from tests.harness import environment, free_port, serving
 from tests.proxies import proxying, url_through
 
 HERE = Path(__file__).parent
@@ -103,6 +103,12 @@ def test_in_the_browser_while_the_database_is_away(database: str, tmp_path: Path
             time.sleep(0.05)
         proxy.refusing = False
         playing.result()
+
+
+@in_chromium
+def test_documentation_in_the_browser_without_configuration(tmp_path: Path) -> None:
+    with serving(tmp_path, BETTER_AUTH_SECRET="") as server:
+        run_tests(HERE / "docs_page.mjs", packages=WEB, DEMO_API=server.url, DEMO_CHROMIUM=str(CHROMIUM))
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
