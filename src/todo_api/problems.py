@@ -85,6 +85,10 @@ _MESSAGES = {
 }
 
 
+FROM_THE_CONNECTION = (408, 414, 431)
+"""What a client may be answered before there is a request that any endpoint could see."""
+
+
 class FieldError(BaseModel):
     """One offending field."""
 

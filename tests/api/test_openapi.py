@@ -11,7 +11,7 @@ from tests.harness import Server, User
 Json = dict[str, Any]
 
 PROBLEM = "application/problem+json"
-ALWAYS = {"400", "401", "403", "500", "503"}
+ALWAYS = {"400", "401", "403", "408", "414", "431", "500", "503"}
 ONE_TASK = ALWAYS | {"404"}
 WITH_BODY = {"413", "415"}
 OPERATIONS = {
@@ -125,6 +125,13 @@ def test_task_operation_documents_its_refusals(document: Json, name: str) -> Non
         assert list(response["content"]) == [PROBLEM]
         problem = resolved(document, response["content"][PROBLEM]["schema"])
         assert {"type", "title", "status", "detail", "message", "code", "request_id"} <= set(problem["properties"])
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_operation_documents_its_refusals(document: Json, name: str) -> None:
+    responses = document["paths"][OPEN[name]]["get"]["responses"]
+
+    assert set(responses) == {"200", "408", "414", "431"} | ({"503"} if name == "ready" else set())
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

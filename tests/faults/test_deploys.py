@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import todo_api
 from tests.faults.load import Load, under_load, wait_for
 from tests.harness import COMMAND, SECRET, Server, environment, serving
 from todo_api import migrations
+from todo_api.server import WORKER_SECONDS
 
 pytestmark = pytest.mark.xdist_group("deploys")
 
@@ -44,6 +46,20 @@ class TestWorkerKilled:
             load.work_on()
 
             assert load.refusals() == []
+
+    def test_one_that_was_just_being_asked_how_it_is_goes_unmissed_no_longer(
+        self, database: str, tmp_path: Path
+    ) -> None:
+        with serving(tmp_path, "--workers", "2", DATABASE_URL=database) as server:
+            wait_for(lambda: len(workers(server)) == 2)
+            killed = min(workers(server))
+            os.kill(killed, signal.SIGSTOP)
+            time.sleep(1.5)  # meanwhile its supervisor asks, and waits for the answer
+            os.kill(killed, signal.SIGKILL)
+
+            wait_for(
+                lambda: f"Child process [{killed}] died" in server.log_path.read_text(), seconds=WORKER_SECONDS / 2
+            )
 
 
 def workers(server: Server) -> set[int]:

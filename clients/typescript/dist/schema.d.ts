@@ -406,6 +406,66 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -552,6 +612,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Content Too Large */
             413: {
                 headers: {
@@ -566,6 +646,26 @@ export interface operations {
                      *       "detail": "The body is larger than 64 KiB.",
                      *       "message": "The body is larger than 64 KiB.",
                      *       "code": "content_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -606,6 +706,26 @@ export interface operations {
                      *       "detail": "This Idempotency-Key was used for another task; use a new one for each task.",
                      *       "message": "This Idempotency-Key was used for another task; use a new one for each task.",
                      *       "code": "idempotency_key_reused",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -781,6 +901,66 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -945,6 +1125,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -985,6 +1185,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Unsupported Media Type */
             415: {
                 headers: {
@@ -999,6 +1219,26 @@ export interface operations {
                      *       "detail": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "message": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "code": "unsupported_media_type",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1176,6 +1416,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -1190,6 +1450,46 @@ export interface operations {
                      *       "detail": "The task has changed since you read it.",
                      *       "message": "The task has changed since you read it.",
                      *       "code": "precondition_failed",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1360,6 +1660,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -1400,6 +1720,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Unsupported Media Type */
             415: {
                 headers: {
@@ -1414,6 +1754,26 @@ export interface operations {
                      *       "detail": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "message": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "code": "unsupported_media_type",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1482,6 +1842,66 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
         };
     };
     ready: {
@@ -1500,6 +1920,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description Service Unavailable */
@@ -1542,6 +2022,66 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
         };

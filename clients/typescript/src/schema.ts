@@ -407,6 +407,66 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -553,6 +613,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Content Too Large */
             413: {
                 headers: {
@@ -567,6 +647,26 @@ export interface operations {
                      *       "detail": "The body is larger than 64 KiB.",
                      *       "message": "The body is larger than 64 KiB.",
                      *       "code": "content_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -607,6 +707,26 @@ export interface operations {
                      *       "detail": "This Idempotency-Key was used for another task; use a new one for each task.",
                      *       "message": "This Idempotency-Key was used for another task; use a new one for each task.",
                      *       "code": "idempotency_key_reused",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -782,6 +902,66 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -946,6 +1126,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -986,6 +1186,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Unsupported Media Type */
             415: {
                 headers: {
@@ -1000,6 +1220,26 @@ export interface operations {
                      *       "detail": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "message": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "code": "unsupported_media_type",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1177,6 +1417,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -1191,6 +1451,46 @@ export interface operations {
                      *       "detail": "The task has changed since you read it.",
                      *       "message": "The task has changed since you read it.",
                      *       "code": "precondition_failed",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1361,6 +1661,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -1401,6 +1721,26 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
             /** @description Unsupported Media Type */
             415: {
                 headers: {
@@ -1415,6 +1755,26 @@ export interface operations {
                      *       "detail": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "message": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "code": "unsupported_media_type",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1483,6 +1843,66 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
         };
     };
     ready: {
@@ -1501,6 +1921,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description Service Unavailable */
@@ -1543,6 +2023,66 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Timeout",
+                     *       "status": 408,
+                     *       "detail": "The request did not arrive in time.",
+                     *       "message": "The request did not arrive in time.",
+                     *       "code": "request_timeout",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description URI Too Long */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "URI Too Long",
+                     *       "status": 414,
+                     *       "detail": "The request's target is longer than 8 KiB.",
+                     *       "message": "The request's target is longer than 8 KiB.",
+                     *       "code": "uri_too_long",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Request Header Fields Too Large */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "type": "about:blank",
+                     *       "title": "Request Header Fields Too Large",
+                     *       "status": 431,
+                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
+                     *       "code": "headers_too_large",
+                     *       "request_id": "0d6c6a1e5d0f4c27"
+                     *     }
+                     */
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
         };

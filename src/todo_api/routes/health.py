@@ -8,11 +8,11 @@ from pydantic import BaseModel
 from todo_api import queries
 from todo_api.db import Database, SchemaMissing, compile_statement
 from todo_api.observability import METRICS_CONTENT_TYPE, exposition
-from todo_api.problems import documented
+from todo_api.problems import FROM_THE_CONNECTION, documented
 
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], responses=documented(*FROM_THE_CONNECTION))
 
 
 class Health(BaseModel):

@@ -20,7 +20,7 @@ from todo_api.auth import Owner
 from todo_api.db import Database, Row, Statement, Value, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
-from todo_api.problems import Problem, documented
+from todo_api.problems import FROM_THE_CONNECTION, Problem, documented
 from todo_api.routes.compiled import CompiledRoute
 from todo_api.routes.conditions import (
     IdempotencyKey,
@@ -89,7 +89,7 @@ router = APIRouter(
     prefix="/api/{user_id}/tasks",
     tags=["tasks"],
     route_class=CompiledRoute,
-    responses=documented(400, 401, 403, 500, 503),
+    responses=documented(400, 401, 403, *FROM_THE_CONNECTION, 500, 503),
 )
 
 
