@@ -42,6 +42,24 @@ Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 @asynccontextmanager
 async def listening(app: Any = answer_much, *, most_connections: int = 100) -> AsyncIterator[tuple[int, Connect]]:
     """The port of a server in this process, and what opens a connection to it."""
+    async with listener(app, most_connections) as door:
+        port = door.sockets[0].getsockname()[1]
+        clients = []
+
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            clients.append(await asyncio.open_connection("127.0.0.1", port))
+            return clients[-1]
+
+        try:
+            yield port, connect
+        finally:
+            for _, writer in clients:
+                writer.transport.abort()
+
+
+@asynccontextmanager
+async def listener(app: Any, most_connections: int = 100) -> AsyncIterator[Any]:
+    """A server in this process."""
     config = uvicorn.Config(app, ws="none", access_log=False)
     config.load()
     state = ServerState()
@@ -51,20 +69,12 @@ async def listening(app: Any = answer_much, *, most_connections: int = 100) -> A
             config=config, server_state=state, app_state={}, client_seconds=60, most_connections=most_connections
         )
 
-    listener = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    clients = []
-
-    async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        clients.append(await asyncio.open_connection("127.0.0.1", port))
-        return clients[-1]
-
+    door = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
     try:
-        yield port, connect
+        yield door
     finally:
-        listener.close()
-        for _, writer in clients:
-            writer.transport.abort()
+        door.close()
+        await turns(3)
         for open_connection in list(HttpProtocol.open_connections):
             open_connection.transport.abort()
         await turns(3)
@@ -202,13 +212,48 @@ def test_request_that_comes_as_the_server_stops_is_answered(monkeypatch: pytest.
     on_our_loop(play)
 
 
+def test_whoever_waits_at_the_door_as_it_closes_is_served_once() -> None:
+    """The operating system has told them that they are connected, and they may have asked already."""
+
+    async def play() -> None:
+        async with listener(answer_after(0.01)) as door:
+            address = door.sockets[0].getsockname()
+            waiting = [socket.create_connection(address) for _ in range(3)]
+            waiting[0].sendall(REQUEST)
+            door.close()
+            waiting[1].sendall(REQUEST)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+
+            answers = []
+            for client in waiting:
+                reader, writer = await asyncio.open_connection(sock=client)
+                answers.append((await reader.read())[:15])
+                writer.close()
+            assert answers == [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b""]
+
+    on_our_loop(play)
+
+
+def test_whoever_is_coming_in_as_the_door_closes_is_told_to_stop() -> None:
+    async def play() -> None:
+        async with listener(answer_after(0)) as door:
+            client = socket.create_connection(door.sockets[0].getsockname())
+            door._accept(door._listeners[0])
+            door.close()
+            reader, writer = await asyncio.open_connection(sock=client)
+            assert await reader.read() == b""
+            writer.close()
+
+    on_our_loop(play)
+
+
 def test_door_that_was_closed_meanwhile_is_not_opened_again() -> None:
     async def play() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, EventLoop)
-        listener = socket.socket()
-        listener.close()
-        loop._listen_again(listener, None)
+        async with listener(answer_after(0)) as door:
+            waiting = door._listeners[0]
+            door.close()
+            door._listen_again(waiting)
 
     on_our_loop(play)
 
