@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.key_sets import IdentityServer, SigningKey
-from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, key_source
+from tests.key_sets import IdentityServer, SigningKey, verify_with_fresh_keys
+from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, Verifier, key_source
 from todo_api.tokens.key_set import ALGORITHMS_BY_KIND, RSA_ALGORITHMS, KeySet, UnusableKeySet, parse
 
 USER = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
@@ -137,12 +137,7 @@ class Scene:
         return key.sign(self.identity.claims(USER, **more), algorithm).encode()
 
     async def verify(self, token: bytes) -> str:
-        """As the middleware does it."""
-        try:
-            return self.verifier.verify(token).subject
-        except UnknownKey:
-            await self.source.refresh()
-            return self.verifier.verify(token).subject
+        return await verify_with_fresh_keys(self.verifier, token)
 
 
 @pytest.fixture

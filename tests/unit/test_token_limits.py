@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.harness import SECRET, free_port
-from tests.key_sets import IdentityServer, SigningKey
+from tests.key_sets import IdentityServer, SigningKey, verify_with_fresh_keys
 from tests.unit.test_tokens import ISSUER, NOW, USER, Clock, forge, payload, segment, without
 from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, key_source, peek, sign
 from todo_api.tokens.claims import LATEST_TIME, LEEWAY_SECONDS
@@ -146,11 +146,7 @@ class Both:
         return sign(self.identity.claims(USER), SECRET).encode()
 
     async def verify(self, token: bytes) -> str:
-        try:
-            return self.verifier.verify(token).subject
-        except UnknownKey:
-            await self.source.refresh()
-            return self.verifier.verify(token).subject
+        return await verify_with_fresh_keys(self.verifier, token)
 
     async def settle(self) -> None:
         """Wait for a fetch beside the requests."""
