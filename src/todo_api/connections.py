@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from todo_api.exchange import Exchange
 from todo_api.observability import REQUEST_ID, RequestServed, observe
 from todo_api.problems import respond
-from todo_api.transport import OnePiece
 
 KEEP_ALIVE_SECONDS = 75.0
 """How long a connection may stay open between two requests."""
@@ -44,6 +44,7 @@ LINGER_SECONDS = 2.0
 _PIECE_BYTES = 16 * 1024
 _WAITING, _HEAD, _BODY, _ANSWERING, _LEAVING = range(5)
 _WATCHED = frozenset({b"host", b"expect"})
+_NO_TRAILERS: Any = deque(maxlen=0)  # trailers are no headers (RFC 9110 §6.5.1)
 _NO_HTTP = ({"field": "request", "message": "is not valid HTTP"},)
 
 
@@ -70,7 +71,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Begin a connection."""
-        super().connection_made(OnePiece(transport))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self.open_connections.add(self)
         if len(self.open_connections) > self._most_connections:
             self.transport.abort()
@@ -136,11 +137,14 @@ class HttpProtocol(HttpToolsProtocol):
             raise ValueError("too large")
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
             raise ValueError("not one host")
-        super().on_headers_complete()
+        before, self.cycle = self.cycle, Exchange(self)
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
         self._phase = _BODY
-        self.headers = deque(maxlen=0)  # type: ignore[assignment] # trailers are no headers (RFC 9110 §6.5.1)
-        if self.parser.should_upgrade():
-            self.cycle.keep_alive = False
+        self.headers = _NO_TRAILERS
 
     def _should_upgrade(self) -> bool:
         return False

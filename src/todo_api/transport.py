@@ -1,6 +1,5 @@
-"""Between the event loop and a connection: uvloop's loop and transport, each with one thing changed."""
+"""How connections come in: uvloop, except that whoever waits at the door comes in at once."""
 
-import asyncio
 import logging
 import os
 import socket
@@ -85,40 +84,3 @@ class Listening:
     async def wait_closed(self) -> None:
         """Wait until nothing listens."""
         await self._server.wait_closed()
-
-
-class OnePiece:
-    """A transport that hands what one turn of the event loop writes to the socket in one piece.
-
-    uvicorn writes the head and the body of an answer by themselves; each write is a system call,
-    and often a packet.
-    """
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._pieces: list[bytes] = []
-        self._call_soon = asyncio.get_running_loop().call_soon
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, piece: bytes) -> None:
-        """Keep a piece until the turn is over."""
-        self._pieces.append(piece)
-        if len(self._pieces) == 1:
-            self._call_soon(self._flush)
-
-    def write_eof(self) -> None:
-        """Write what is kept, then nothing more."""
-        self._flush()
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        """Write what is kept, then close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._pieces:
-            pieces, self._pieces = self._pieces, []
-            self._transport.write(b"".join(pieces))

@@ -4,19 +4,14 @@ import asyncio
 import resource
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
+from tests.serving import REQUEST, listener, listening, on_our_loop, turns
 from todo_api import connections, server
 from todo_api.connections import HttpProtocol, close_overdue
-from todo_api.transport import EventLoop
-
-REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def answer_much(scope: Any, receive: Any, send: Any) -> None:
@@ -36,67 +31,11 @@ def answer_after(seconds: float) -> Any:
     return answer
 
 
-Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
-
-
-@asynccontextmanager
-async def listening(app: Any = answer_much, *, most_connections: int = 100) -> AsyncIterator[tuple[int, Connect]]:
-    """The port of a server in this process, and what opens a connection to it."""
-    async with listener(app, most_connections) as door:
-        port = door.sockets[0].getsockname()[1]
-        clients = []
-
-        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            clients.append(await asyncio.open_connection("127.0.0.1", port))
-            return clients[-1]
-
-        try:
-            yield port, connect
-        finally:
-            for _, writer in clients:
-                writer.transport.abort()
-
-
-@asynccontextmanager
-async def listener(app: Any, most_connections: int = 100) -> AsyncIterator[Any]:
-    """A server in this process."""
-    config = uvicorn.Config(app, ws="none", access_log=False)
-    config.load()
-    state = ServerState()
-
-    def connection() -> HttpProtocol:
-        return HttpProtocol(
-            config=config, server_state=state, app_state={}, client_seconds=60, most_connections=most_connections
-        )
-
-    door = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
-    try:
-        yield door
-    finally:
-        door.close()
-        await turns(3)
-        for open_connection in list(HttpProtocol.open_connections):
-            open_connection.transport.abort()
-        await turns(3)
-
-
-async def turns(count: int) -> None:
-    """Let the event loop turn."""
-    for _ in range(count):
-        await asyncio.sleep(0.001)
-
-
-def on_our_loop(play: Callable[[], Awaitable[None]]) -> None:
-    """Run a scene on the service's event loop."""
-    with asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(play())  # type: ignore[arg-type]
-
-
 def test_everybody_who_waits_comes_in_within_a_few_turns() -> None:
     """libuv alone would take one turn for each."""
 
     async def play() -> None:
-        async with listening(most_connections=200) as (port, _):
+        async with listening(answer_much, most_connections=200) as (port, _):
             clients = [socket.socket() for _ in range(90)]
             for client in clients:
                 client.setblocking(False)
@@ -114,7 +53,7 @@ def test_everybody_who_waits_comes_in_within_a_few_turns() -> None:
 
 def test_whoever_comes_beyond_the_limit_is_hung_up_on() -> None:
     async def play() -> None:
-        async with listening(most_connections=2) as (_, connect):
+        async with listening(answer_much, most_connections=2) as (_, connect):
             streams = [await connect() for _ in range(3)]
             with suppress(ConnectionResetError):
                 assert await streams[2][0].read() == b""
@@ -133,7 +72,7 @@ def test_where_too_much_waits_to_be_taken_whoever_leaves_most_is_cut_off(monkeyp
     monkeypatch.setattr(connections, "MOST_UNSENT_BYTES", 40_000_000)
 
     async def play() -> None:
-        async with listening() as (_, connect):
+        async with listening(answer_much) as (_, connect):
             streams = [await connect() for _ in range(2)]
             for _, writer in streams:
                 writer.write(REQUEST)
@@ -154,7 +93,7 @@ def test_time_in_which_the_process_did_not_run_does_not_count_against_a_reader(
     lost_seconds: int, open_connections: int
 ) -> None:
     async def play() -> None:
-        async with listening() as (_, connect):
+        async with listening(answer_much) as (_, connect):
             _, writer = await connect()
             writer.write(REQUEST)
             await turns(20)
@@ -173,7 +112,7 @@ def test_time_in_which_the_process_did_not_run_does_not_count_against_a_reader(
 
 def test_garbage_behind_an_answer_that_has_begun_ends_the_connection() -> None:
     async def play() -> None:
-        async with listening() as (_, connect):
+        async with listening(answer_much) as (_, connect):
             _, writer = await connect()
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
             await turns(20)
@@ -276,7 +215,7 @@ def test_whoever_has_left_before_coming_in_leaves_nothing_behind(caplog: pytest.
 
 def test_server_stops_listening_when_closed() -> None:
     async def play() -> None:
-        async with listening() as (port, _):
+        async with listening(answer_much) as (port, _):
             pass
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
