@@ -58,6 +58,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     open_connections: ClassVar[set["HttpProtocol"]] = set()
     checked_at: ClassVar[float] = 0.0
+    cycle: Exchange
 
     def __init__(self, *arguments: Any, client_seconds: float, most_connections: int, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -138,7 +139,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
             raise ValueError("not one host")
         before, self.cycle = self.cycle, Exchange(self)
-        if before is None or before.response_complete:
+        if before is None or before.over:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
@@ -205,7 +206,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # the application stops reading, and notes the request in the log
             self.cycle.message_event.set()
             self._answer(status, str(self.scope.get("request_id", "")))
-        elif self._phase == _BODY:
+        elif self._phase == _BODY and not self.cycle.unwritten:
             self.transport.close()
         elif self._idle():
             request_id = secrets.token_hex(8)
@@ -236,10 +237,10 @@ class HttpProtocol(HttpToolsProtocol):
             # Twice, as a late timer comes before what could be read meanwhile.
             self.loop.call_later(DRAIN_SECONDS, self.loop.call_later, 0.01, self._hang_up_if_idle)
         else:
-            super().shutdown()
+            self.cycle.keep_alive = False
 
     def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        return self.cycle is None or self.cycle.over
 
     def _hang_up_if_idle(self) -> None:
         if self._idle():

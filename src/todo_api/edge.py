@@ -31,7 +31,7 @@ SHUTTING_DOWN = "The service is shutting down; please try again."
 
 
 class Observer:
-    """Request id, access line and metrics for every request.
+    """Request id, access line and metrics for every request; ``Vary`` for every answer.
 
     Args:
         routes: where a request that was refused before it reached its route finds the template.

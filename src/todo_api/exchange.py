@@ -16,6 +16,7 @@ class Exchange(RequestResponseCycle):
 
     The head of the answer waits for the first piece of its body, as ASGI has it. If that piece is the
     whole body, both leave in one write, after one check of all headers; what is not so plain is uvicorn's.
+    The write is made when the turn of the event loop is over: what the log was told before is out by then.
 
     Raises:
         HttpParserInvalidURLError: the request's target is no URL.
@@ -37,13 +38,20 @@ class Exchange(RequestResponseCycle):
             logger=connection.logger,
             access_logger=connection.access_logger,
             access_log=False,
-            default_headers=[],
+            default_headers=connection.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=connection.expect_100_continue,
             keep_alive=version != "1.0" and parser.should_keep_alive() and not parser.should_upgrade(),
             on_response=connection.on_response_complete,
         )
         self._head: Any = None
+        self.unwritten = b""
+        self._finished = connection.on_response_complete
+
+    @property
+    def over(self) -> bool:
+        """Whether the answer is complete, and written."""
+        return self.response_complete and not self.unwritten
 
     async def send(self, message: Any) -> None:
         """Take a part of the answer.
@@ -63,23 +71,29 @@ class Exchange(RequestResponseCycle):
 
     def _send_at_once(self, head: Any, message: Any) -> bool:
         """Write the answer if this is all of it, and nothing about it is unusual; whether that is so."""
-        if self.disconnected or self.flow.write_paused or message.get("more_body"):
+        if self.disconnected or self.flow.write_paused or message.get("more_body") or self.scope["method"] == "HEAD":
             return False
-        body = message.get("body", b"")
-        lines = [b"%b: %b\r\n" % header for header in head["headers"]]
+        headers, body = [*self.default_headers, *head.get("headers", ())], message.get("body", b"")
+        lines = [b"%b: %b\r\n" % (name, value) for name, value in headers]
         text = b"".join(lines)
         if (
-            b"content-length: %d\r\n" % len(body) not in text
+            (b"content-length", b"%d" % len(body)) not in headers
             or b"connection: " in text
             or len(text.translate(None, _CONTROLS)) != len(text) - 2 * len(lines)
         ):
             return False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self.unwritten = b"".join((STATUS_LINE[head["status"]], text, end, body))
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.message_event.set()
-        self.transport.write(b"".join((STATUS_LINE[head["status"]], text, end, body)))
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+        asyncio.get_running_loop().call_soon(self._write)
         return True
+
+    def _write(self) -> None:
+        answer, self.unwritten = self.unwritten, b""
+        if not self.transport.is_closing():
+            self.transport.write(answer)
+            if not self.keep_alive:
+                self.transport.close()
+        self._finished()

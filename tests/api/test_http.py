@@ -2,7 +2,9 @@
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,22 @@ class TestHead:
         answer = exchange(server, request)
 
         assert (answer.status, answer.headers["content-length"], answer.body) == (200, "15", b"")
+
+
+class TestDate:
+    def test_is_on_every_answer(self, nobody: httpx.Client, alice: User) -> None:
+        """RFC 9110 §6.6.1."""
+        responses = [
+            alice.http.get(alice.base),
+            alice.http.head(alice.base),
+            alice.http.post(alice.base, json={"title": "x"}, headers={"Prefer": "return=minimal"}),
+            nobody.get(alice.base),
+            nobody.get("/health"),
+        ]
+
+        for response in responses:
+            (date,) = response.headers.get_list("date")
+            assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 60
 
 
 class TestTrailingSlash:

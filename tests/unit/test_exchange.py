@@ -1,5 +1,6 @@
 """How an answer is written, whatever an application makes of it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -21,15 +22,17 @@ def sending(*messages: Any) -> Any:
     return application
 
 
-def answer_of(application: Any, request: bytes = REQUEST) -> bytes:
-    """What a client gets until the connection is closed, which it asks for."""
+def answer_of(application: Any, request: bytes = REQUEST, *, close: bool = True) -> bytes:
+    """What a client gets until the connection is closed, which it asks for or not."""
+    if close:
+        request = request.replace(b"Host: x", b"Host: x\r\nConnection: close")
     got = b""
 
     async def play() -> None:
         nonlocal got
         async with listening(application) as (_, connect):
             reader, writer = await connect()
-            writer.write(request.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+            writer.write(request)
             got = await reader.read()
 
     on_our_loop(play)
@@ -95,10 +98,60 @@ def test_header_that_would_break_the_answer_is_not_written(value: bytes) -> None
 
 
 @pytest.mark.parametrize("body", [b"o", b"okay"])
-def test_body_of_another_length_than_announced_is_not_passed_for_whole(body: bytes) -> None:
-    answer = answer_of(sending(HEAD, {**BODY, "body": body}))
+def test_body_of_another_length_than_announced_ends_the_connection(body: bytes) -> None:
+    answer = answer_of(sending(HEAD, {**BODY, "body": body}), close=False)
 
     assert answer.partition(b"\r\n\r\n")[2] in {b"", b"o"}
+
+
+def test_length_of_something_else_announces_no_body() -> None:
+    answer = answer_of(sending({**HEAD, "headers": [(b"x-content-length", b"2")]}, BODY))
+
+    assert answer.endswith(b"\r\n2\r\nok\r\n0\r\n\r\n")
+
+
+def test_head_is_answered_without_the_body_that_an_application_gives_it() -> None:
+    assert answer_of(sending(HEAD, BODY), REQUEST.replace(b"GET", b"HEAD")).endswith(b"\r\n\r\n")
+
+
+def test_what_was_logged_before_is_out_before_the_answer() -> None:
+    """A task whose creation the client knows of is in the log, whatever happens to the process then."""
+    happened: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        asyncio.get_running_loop().call_soon(happened.append, "logged")
+        await send(dict(HEAD))
+        await send({**BODY, "body": b"ok"})
+        (connection,) = HttpProtocol.open_connections
+        happened.append("not written yet" if connection.cycle.unwritten else "written")
+        asyncio.get_running_loop().call_soon(
+            lambda: happened.append("not written yet" if connection.cycle.unwritten else "written")
+        )
+
+    answer_of(application)
+
+    assert happened == ["not written yet", "logged", "written"]
+
+
+def test_garbage_behind_a_request_does_not_overtake_its_answer() -> None:
+    async def play() -> None:
+        async with listening(sending(HEAD, BODY)) as (_, connect):
+            reader, writer = await connect()
+            writer.write(REQUEST + b"no request\r\n\r\n")
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200 OK")
+            assert answer.endswith(b"ok")
+
+    on_our_loop(play)
+
+
+def test_server_that_stops_before_the_answer_is_written_writes_it() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await sending(HEAD, BODY)(scope, receive, send)
+        (connection,) = HttpProtocol.open_connections
+        connection.shutdown()
+
+    assert answer_of(application, close=False).endswith(b"ok")
 
 
 def test_application_that_fails_between_head_and_body_answers_500() -> None:
