@@ -170,6 +170,25 @@ test("ticks in quick succession end as the last one says", async (t) => {
   assert.equal(await box.isChecked(), false);
 });
 
+test("a task deleted while its change is on the way is deleted as it was changed", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Before");
+  await row(page, "Before").waitFor();
+  await page.route(`${TASKS}/*`, async (route) => {
+    if (route.request().method() === "PUT") await new Promise((resolve) => setTimeout(resolve, 500));
+    return route.fallback();
+  });
+  await page.getByRole("button", { name: "Edit: Before" }).click();
+  await page.getByLabel("Title").fill("After");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Delete: After" }).focus();
+  await page.keyboard.press("Enter");
+
+  await page.getByText("Deleted “After”.").waitFor();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await eventually(() => titles(page), ["After"]);
+});
+
 test("the token is renewed before it expires", async (t) => {
   const page = await newcomer(t);
   const [tokens, refused] = [[], []];

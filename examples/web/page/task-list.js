@@ -170,11 +170,11 @@ export class TaskList {
   }
 
   async #remove(row) {
-    const { id, title } = row.task;
     this.#focusBeside(row);
     row.element.hidden = true;
     try {
-      const { description, completed } = (await this.#client.remove(id)) ?? row.task;
+      const removed = await row.inTurn(() => this.#client.remove(row.task.id));
+      const { title, description, completed } = removed ?? row.task;
       this.#forget(row);
       say(`Deleted “${title}”.`, { label: "Undo", run: () => this.#restore({ title, description, completed }) });
     } catch (error) {

@@ -54,13 +54,18 @@ export class TaskRow {
     if (this.writes === 0) this.draw(this.task);
   }
 
-  /** Show `shown` at once, and the service's answer when `write` brings it. One write at a time. */
+  /** Make `write` when those before it are done: one write at a time. */
+  inTurn(write) {
+    this.#turn = this.#turn.catch(() => {}).then(write);
+    return this.#turn;
+  }
+
+  /** Show `shown` at once, and the service's answer when `write` brings it. */
   async optimistically(shown, write) {
     this.writes++;
     this.draw(shown, "Saving…");
     try {
-      this.#turn = this.#turn.catch(() => {}).then(write);
-      const { value, etag } = await this.#turn;
+      const { value, etag } = await this.inTurn(write);
       [this.task, this.etag] = [value, etag];
     } finally {
       if (--this.writes === 0) this.draw(this.task);
