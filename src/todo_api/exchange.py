@@ -1,6 +1,7 @@
 """One request and its answer: uvicorn's cycle, except that an answer which is there as a whole leaves in one piece."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -46,7 +47,6 @@ class Exchange(RequestResponseCycle):
         )
         self._head: Any = None
         self.unwritten = b""
-        self._finished = connection.on_response_complete
 
     @property
     def over(self) -> bool:
@@ -87,13 +87,13 @@ class Exchange(RequestResponseCycle):
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.message_event.set()
-        asyncio.get_running_loop().call_soon(self._write)
+        asyncio.get_running_loop().call_soon(self._write, self.on_response)
         return True
 
-    def _write(self) -> None:
+    def _write(self, on_response: Callable[[], None]) -> None:
         answer, self.unwritten = self.unwritten, b""
         if not self.transport.is_closing():
             self.transport.write(answer)
             if not self.keep_alive:
                 self.transport.close()
-        self._finished()
+        on_response()  # as it was: uvicorn forgets it once the application is through

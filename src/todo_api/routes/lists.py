@@ -85,12 +85,10 @@ class ListQuery(Struct, frozen=True):
         key = getattr(last, self.sort)
         if self.sort == "title":
             key = key.encode().lower().decode()  # as the statement sorts: ASCII letters only
-        query = self.query_string
-        others = (_CURSOR.sub(b"", query) if b"cursor=" in query else query).strip(b"&")
-        list_ = b"%b?%b&" % (self.path, others) if others else b"%b?" % self.path
-        if _UNSAFE.search(list_):
-            list_ = _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), list_)
-        return b'<%bcursor=%b>; rel="next"' % (list_, _sealed(encode((key, last.id)), self._list()).encode())
+        others = _CURSOR.sub(b"", self.query_string).strip(b"&")
+        url = b"%b?%b&" % (self.path, others) if others else b"%b?" % self.path
+        url = _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), url)
+        return b'<%bcursor=%b>; rel="next"' % (url, _sealed(encode((key, last.id)), self._list()).encode())
 
     def continued(self, cursor: str) -> "ListQuery":
         """The same list from a cursor on.
