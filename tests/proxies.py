@@ -9,6 +9,8 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 CHUNK = 65536
+MOST_HELD = 64
+"""Pieces of one direction that wait to be forwarded; beyond them, nothing is read."""
 PATIENCE_SECONDS = 10
 
 Address = str | tuple[str, int]
@@ -137,7 +139,7 @@ class Proxy:
         note: Callable[["_Link", bytes], bytes],
     ) -> None:
         """Forward one direction, each piece ``delay_seconds`` after it came and none before the last."""
-        held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_HELD)
         asking = note == self._note_asked
 
         async def forward() -> None:
@@ -161,7 +163,7 @@ class Proxy:
                 piece = await reader.read(CHUNK)
                 if asking:
                     self.asked_bytes += len(piece)
-                held.put_nowait((self._loop.time() + self.delay_seconds, piece))
+                await held.put((self._loop.time() + self.delay_seconds, piece))
             await asyncio.Event().wait()
 
         await _first_done(receive(), forward())

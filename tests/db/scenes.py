@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import BigInteger, Float, Text, bindparam, cast, func, literal_column, select
 from sqlmodel import select as select_rows
@@ -15,6 +16,7 @@ from sqlmodel import select as select_rows
 from todo_api import queries
 from todo_api.db import Database, Limits, Row, compile_statement
 from todo_api.models import Task
+from todo_api.transport import EventLoop
 
 PATIENCE_SECONDS = 5.0
 SCENE_SECONDS = 15.0
@@ -43,10 +45,17 @@ SLEEP = compile_statement(
 """Binds ``value``, which it answers, and ``seconds``, a number in a string."""
 
 
-def play(scene: Coroutine[Any, Any, None], loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
-    """Run a scene in an event loop of its own; a scene that hangs fails."""
+Loop = Callable[[], asyncio.AbstractEventLoop]
+either_loop = pytest.mark.parametrize("loop", [asyncio.new_event_loop, EventLoop], ids=["asyncio", "uvloop"])
+
+
+def play(scene: Coroutine[Any, Any, None], loop: Loop = EventLoop) -> None:
+    """Run a scene in an event loop of its own; one that hangs fails, and so does one whose callbacks raise."""
+    faults: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=loop) as runner:
+        runner.get_loop().set_exception_handler(lambda _, fault: faults.append(fault))
         runner.run(asyncio.wait_for(scene, SCENE_SECONDS))
+    assert faults == []
 
 
 @asynccontextmanager

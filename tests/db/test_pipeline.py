@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Integer, Text, bindparam, func, literal_column, select
+from sqlalchemy import Integer, Text, bindparam, column, func, literal_column, select, table
 from sqlmodel import col, delete, update
 from sqlmodel import select as select_rows
 
@@ -20,14 +20,17 @@ from tests.db.scenes import (
     DELETE,
     DELETE_UNCHANGED,
     DIVIDE,
+    ECHO,
     EVERY_TASK,
     INSERT,
     LIST,
     SELECT,
     UPDATE,
     UPDATE_UNCHANGED,
+    Loop,
     Witness,
     echo,
+    either_loop,
     ids,
     insert,
     insert_once,
@@ -53,6 +56,8 @@ from todo_api.db import (
     Unavailable,
     compile_statement,
 )
+from todo_api.db.pipeline import SWEEP_SECONDS
+from todo_api.db.statements import GUARD
 from todo_api.models import IdempotencyKey, Task, User
 
 BIG = 5_000_000
@@ -60,7 +65,17 @@ MEGABYTE = 2**20
 
 LIST_ON = compile_statement(queries.list_tasks("title", descending=False, continued=True))
 REPEAT = compile_statement(select(func.repeat(literal_column("'x'"), bindparam("times", type_=Integer))))
+PREPARED = compile_statement(
+    select(column("name"), column("generic_plans") + column("custom_plans", Integer)).select_from(
+        table("pg_prepared_statements")
+    )
+)
 LENGTH = compile_statement(select(func.length(bindparam("value", type_=Text))))
+
+
+async def prepared(database: Database) -> dict[bytes, int]:
+    """What is prepared on its only connection, and how often each was used."""
+    return {name.encode(): uses for name, uses in await database.run(PREPARED, "someone")}
 
 
 @pytest.fixture
@@ -161,6 +176,102 @@ class TestRoundTrips:
         play(scene())
 
 
+class TestPrepared:
+    def test_statement_is_parsed_at_its_first_use_and_used_by_its_name_from_then_on(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                for number in range(3):
+                    await echo(database, str(number))
+
+                assert await prepared(database) == {GUARD.name: 4, ECHO.name: 3, PREPARED.name: 1}
+
+        play(scene())
+
+    def test_until_the_server_has_confirmed_it_others_do_not_rely_on_it(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                await database.run(BACKEND, "someone")
+                assert await asyncio.gather(*(echo(database, str(number)) for number in range(3))) == ["0", "1", "2"]
+
+                assert (await prepared(database))[ECHO.name] == 1
+
+        play(scene())
+
+    def test_what_a_migration_outdated_is_sent_again_over_a_new_connection_and_the_old_one_ends_its_work(
+        self, database: str
+    ) -> None:
+        async def scene() -> None:
+            with witnessing(database) as witness:
+                async with opened(witness.url, connections=1) as shared:
+                    owner = new_owner()
+                    assert await shared.run(SELECT, owner, task_id=1) == []
+                    first = await shared.run(BACKEND, owner)
+                    with psycopg.connect(database, autocommit=True) as connection:
+                        connection.execute("ALTER TABLE tasks ALTER COLUMN title TYPE varchar(999)")
+                    read, slow, created = await asyncio.gather(
+                        shared.run(SELECT, owner, task_id=1), sleep(shared, 0.25, "slow"), insert(shared, owner)
+                    )
+
+                    assert (read, slow, created) == ([], "slow", 1)
+                    assert await shared.run(BACKEND, owner) != first
+                    await until(lambda: witness.connections() == 1)
+
+        play(scene())
+
+    @either_loop
+    def test_connection_that_is_lost_with_outdated_work_takes_no_other_with_it(self, database: str, loop: Loop) -> None:
+        """The next connection has its number, and must keep its place in the event loop."""
+
+        async def scene() -> None:
+            with witnessing(database) as witness:
+                async with opened(witness.url, connections=2, wait_seconds=2) as shared:
+                    await shared.run(SELECT, "someone", task_id=1)
+                    with psycopg.connect(database, autocommit=True) as connection:
+                        connection.execute("ALTER TABLE tasks ALTER COLUMN title TYPE varchar(999)")
+                    works = [asyncio.create_task(shared.run(SELECT, "someone", task_id=1)) for _ in range(2)]
+                    slow = asyncio.create_task(sleep(shared, 0.5))
+                    assert await asyncio.gather(*works) == [[], []]
+                    await until(lambda: witness.running("pg_sleep") == 1)
+                    witness.terminate()
+                    await slow
+                    seconds = []
+                    for number in range(5):
+                        started = time.monotonic()
+                        assert await echo(shared, str(number)) == str(number)
+                        seconds.append(time.monotonic() - started)
+
+                    assert min(seconds) < SWEEP_SECONDS / 2
+
+        play(scene(), loop)
+
+    def test_what_could_not_be_prepared_is_once_it_can_be(self, database: str) -> None:
+        statement = compile_statement(select(column("id")).select_from(table("later")))
+
+        async def scene() -> None:
+            async with opened(database, connections=1) as shared:
+                for _ in range(2):
+                    with pytest.raises(SchemaMissing):
+                        await shared.run(statement, "someone")
+                with psycopg.connect(database, autocommit=True) as connection:
+                    connection.execute("CREATE TABLE later (id int)")
+                    connection.execute(f"GRANT SELECT ON later TO {ROLE}")
+                for _ in range(2):
+                    assert await shared.run(statement, "someone") == []
+
+                assert (await prepared(shared))[statement.name] == 2
+
+        play(scene())
+
+    def test_behind_a_pooler_nothing_is(self, worker_database: str) -> None:
+        async def scene() -> None:
+            async with opened(worker_database, connections=1, pooled=True) as database:
+                await echo(database, "")
+
+                assert await prepared(database) == {}
+
+        play(scene())
+
+
 class TestManyCallers:
     def test_each_of_500_gets_its_own_answer_over_at_most_4_connections(self, witness: Witness) -> None:
         async def scene() -> None:
@@ -205,6 +316,20 @@ class TestManyCallers:
                 sizes = [MEGABYTE if number % 5 == 0 else number for number in range(1, 41)]
 
                 assert await asyncio.gather(*(length(database, size) for size in sizes)) == sizes
+
+        play(scene())
+
+    def test_parameter_larger_than_every_buffer_gets_through_and_nothing_is_waited_for_afterwards(
+        self, worker_database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("todo_api.db.pipeline.SWEEP_SECONDS", 60)
+
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                text = "x" * 16 * MEGABYTE
+
+                assert await database.run(LENGTH, "someone", value=text) == [(len(text),)]
+                assert not asyncio.get_running_loop().remove_writer(database._pipelines[0]._socket)
 
         play(scene())
 
@@ -291,6 +416,7 @@ class TestFailure:
 
                 assert [isinstance(answer, SchemaMissing) for answer in answers] == [n % 3 == 0 for n in range(12)]
                 assert [answers[n] for n in (1, 2, 10, 11)] == ["1", "2", "10", "11"]
+                assert {ECHO.name, PREPARED.name} < set(await prepared(database))
 
         play(scene())
 
@@ -366,7 +492,7 @@ class TestTime:
             async with opened(worker_database, connections=1, wait_seconds=0.3) as database:
                 await warm(database, 1)
                 started = time.monotonic()
-                with pytest.raises(Unavailable):
+                with pytest.raises(Unavailable, match=r"^no answer in time$"):
                     await sleep(database, 1)
 
                 assert 0.3 <= time.monotonic() - started < 0.6
@@ -394,7 +520,7 @@ class TestTime:
                 waiting = [asyncio.create_task(sleep(database, 0.05, str(number))) for number in range(10)]
                 await asyncio.sleep(0)
                 started = time.monotonic()
-                with pytest.raises(Unavailable):
+                with pytest.raises(Unavailable, match=r"^too many statements under way$"):
                     await echo(database, "one too many")
 
                 assert time.monotonic() - started < 0.05

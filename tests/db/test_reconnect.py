@@ -1,18 +1,25 @@
 """Connections that are refused, lost, cut or silent, and what callers notice of it."""
 
 import asyncio
+import os
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
+import psycopg
 import pytest
-import uvloop
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import func, literal_column, select
 
 from tests.db.scenes import (
     BACKEND,
     INSERT,
     LIST,
+    Loop,
     Witness,
     echo,
+    either_loop,
     ids,
     insert,
     insert_once,
@@ -26,7 +33,7 @@ from tests.db.scenes import (
 )
 from tests.harness import free_port
 from tests.proxies import Proxy, proxying, url_through
-from todo_api.db import Database, Unavailable
+from todo_api.db import Database, Unavailable, compile_statement
 
 
 @pytest.fixture
@@ -129,6 +136,26 @@ class TestBackendsEnded:
 
         play(scene())
 
+    def test_read_that_loses_every_connection_is_given_up_after_one_try_more_than_there_are(
+        self, database: str
+    ) -> None:
+        with psycopg.connect(database) as connection:
+            connection.execute("CREATE SEQUENCE tries")
+            connection.execute(
+                "CREATE FUNCTION hang_up() RETURNS bool LANGUAGE sql SECURITY DEFINER"
+                " AS 'SELECT pg_terminate_backend(pg_backend_pid()) FROM (SELECT nextval(''tries''))'"
+            )
+        statement = compile_statement(select(func.hang_up()))
+
+        async def scene() -> None:
+            async with opened(database, connections=2) as shared:
+                with pytest.raises(Unavailable):
+                    await shared.run(statement, "someone")
+
+        play(scene())
+        with psycopg.connect(database) as connection:
+            assert connection.execute("SELECT last_value FROM tries").fetchone() == (3,)
+
     def test_write_in_flight_is_unavailable_and_not_sent_again(self, witness: Witness) -> None:
         async def scene() -> None:
             async with opened(witness.url, connections=1) as database:
@@ -138,7 +165,7 @@ class TestBackendsEnded:
                 write = asyncio.create_task(insert(database, owner))
                 await until(lambda: witness.running("pg_sleep") == 1)
                 witness.terminate()
-                with pytest.raises(Unavailable):
+                with pytest.raises(Unavailable, match=r"^[^\n]+$"):
                     await write
                 await slow
 
@@ -146,10 +173,30 @@ class TestBackendsEnded:
 
         play(scene())
 
-    @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-    def test_no_write_is_both_lost_and_acknowledged(
-        self, witness: Witness, loop: Callable[[], asyncio.AbstractEventLoop]
+    @either_loop
+    def test_loss_is_noticed_at_once_though_the_server_had_not_read_everything(
+        self, witness: Witness, loop: Loop
     ) -> None:
+        """The server's farewell is followed by a reset, of which uvloop tells once."""
+
+        async def scene() -> None:
+            async with opened(witness.url, connections=1) as database:
+                await warm(database, 1)
+                slow = asyncio.create_task(sleep(database, 1))
+                writes = asyncio.create_task(insert_all(database, new_owner(), ["x" * 200] * 1000))
+                await until(lambda: witness.running("pg_sleep") == 1)
+                witness.terminate()
+                started = time.monotonic()
+                acknowledged, failures = await writes
+
+                assert (len(acknowledged), len(failures)) == (0, 1000)
+                assert time.monotonic() - started < 0.5
+                await slow
+
+        play(scene(), loop)
+
+    @either_loop
+    def test_no_write_is_both_lost_and_acknowledged(self, witness: Witness, loop: Loop) -> None:
         async def scene() -> None:
             async with opened(witness.url) as database:
                 await warm(database, 4)
@@ -215,6 +262,25 @@ class TestCut:
 
         play(scene())
 
+    @either_loop
+    def test_what_was_cut_in_the_middle_of_being_sent_is_sent_again(
+        self, worker_database: str, proxy: Proxy, loop: Loop
+    ) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database), connections=1) as database:
+                await warm(database, 1)
+                proxy.silence()
+                text = "x" * 2**25
+                read = asyncio.create_task(echo(database, text))
+                await asyncio.sleep(0.1)
+                assert database._pipelines[0]._writing
+                proxy.cut()
+                proxy.resume()
+
+                assert await read == text
+
+        play(scene(), loop)
+
 
 class TestKeyedCreate:
     """A create with a key may be sent again by the service itself."""
@@ -261,7 +327,7 @@ class TestUnreachable:
             async with opened(url_through(port, worker_database)) as database:
                 for _ in range(4):
                     started = time.monotonic()
-                    with pytest.raises(Unavailable):
+                    with pytest.raises(Unavailable, match=r"^no attempt to connect succeeded$"):
                         await echo(database, "nobody listens")
                     assert time.monotonic() - started < 1
                 with proxying(worker_database, port=port):
@@ -272,7 +338,9 @@ class TestUnreachable:
 
         play(scene())
 
-    def test_reason_of_a_refused_connection_holds_no_password(self, worker_database: str) -> None:
+    def test_refused_connection_is_logged_in_one_line_without_the_password(
+        self, worker_database: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def scene() -> None:
             url = f"postgresql://postgres:very-private@127.0.0.1:{free_port()}/postgres"  # pragma: allowlist secret
             async with opened(url) as database:
@@ -282,6 +350,41 @@ class TestUnreachable:
                 assert "very-private" not in f"{failure.value!r}{failure.value.__cause__!r}"
 
         play(scene())
+        (record,) = caplog.records
+        reason = vars(record)["reason"]
+        assert (record.levelname, record.message) == ("WARNING", "database connection failed")
+        assert reason.startswith("connection failed: ")
+        assert reason.isprintable()  # no line break, above all
+        assert "very-private" not in reason
+
+    def test_attempts_wait_longer_and_longer_up_to_a_limit_until_one_succeeds(
+        self, worker_database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        port = free_port()
+        drawn = []
+
+        def uniform(low: float, high: float) -> float:
+            drawn.append((low, high))
+            return low
+
+        async def scene() -> None:
+            async with opened(url_through(port, worker_database)) as database:
+                started = time.monotonic()
+                backoffs = []
+                for _ in range(6):
+                    with pytest.raises(Unavailable):
+                        await echo(database, "nobody listens")
+                    backoffs.append(database._backoff_seconds)
+
+                assert backoffs == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+                assert 0.6 <= time.monotonic() - started < 1.2  # half of each but the last
+                with proxying(worker_database, port=port):
+                    await echo(database, "somebody listens")
+                assert database._backoff_seconds == 0
+
+        monkeypatch.setattr("todo_api.db.database.random.uniform", uniform)
+        play(scene())
+        assert set(drawn) == {(0.5, 1)}
 
     def test_silent_server_is_unavailable_within_the_wait(self, worker_database: str, proxy: Proxy) -> None:
         proxy.silence()
@@ -290,7 +393,7 @@ class TestUnreachable:
             async with opened(url_through(proxy.port, worker_database), wait_seconds=0.4) as database:
                 for _ in range(2):
                     started = time.monotonic()
-                    with pytest.raises(Unavailable):
+                    with pytest.raises(Unavailable, match=r"^no connection in time$"):
                         await echo(database, "")
                     assert 0.4 <= time.monotonic() - started < 0.7
 
@@ -313,21 +416,23 @@ class TestUnreachable:
 
         play(scene())
 
+    @pytest.mark.parametrize("connections", [2, 4])
     def test_request_that_waits_gets_through_within_a_second_though_every_attempt_before_is_stuck(
-        self, worker_database: str, proxy: Proxy
+        self, worker_database: str, proxy: Proxy, connections: int
     ) -> None:
         proxy.silence()
 
         async def scene() -> None:
-            async with opened(url_through(proxy.port, worker_database)) as database:
+            async with opened(url_through(proxy.port, worker_database), connections=connections) as database:
                 request = asyncio.create_task(echo(database, "there again"))
                 await asyncio.sleep(2)
+                assert len(database._attempts) <= connections
                 proxy.lose()
                 proxy.resume()
                 started = time.monotonic()
 
                 assert await request == "there again"
-                assert time.monotonic() - started < 1
+                assert time.monotonic() - started < 0.6  # the next attempt begins 0.1 s later
 
         play(scene())
 
@@ -425,6 +530,25 @@ class TestSilence:
 
         play(scene())
 
+    def test_read_is_sent_again_and_write_given_up_once_nothing_has_moved_for_too_long(
+        self, worker_database: str, proxy: Proxy
+    ) -> None:
+        async def scene() -> None:
+            url = url_through(proxy.port, worker_database)
+            async with opened(url, connections=1, statement_timeout_milliseconds=300) as database:
+                await warm(database, 1)
+                proxy.lose()
+                started = time.monotonic()
+                read, write = echo(database, "read"), insert(database, new_owner())
+                answer, failure = await asyncio.gather(read, write, return_exceptions=True)
+
+                assert answer == "read"
+                assert isinstance(failure, Unavailable)
+                assert failure.reason == "no answer in time"
+                assert 0.8 <= time.monotonic() - started < 1.5
+
+        play(scene())
+
     def test_requests_find_the_living_connections_while_one_is_silent(self, worker_database: str, proxy: Proxy) -> None:
         async def scene() -> None:
             async with opened(url_through(proxy.port, worker_database), wait_seconds=1) as database:
@@ -466,6 +590,36 @@ class TestSilence:
         play(scene())
 
 
+class TestDefaults:
+    @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux tells how long it waits")
+    def test_peer_that_vanished_is_noticed_after_5_s_of_waiting_for_it_or_45_s_of_doing_nothing(
+        self, worker_database: str, proxy: Proxy
+    ) -> None:
+        async def scene() -> None:
+            async with opened(url_through(proxy.port, worker_database)) as database:
+                await echo(database, "")
+                with socket.socket(fileno=os.dup(database._pipelines[0]._socket)) as connection:
+                    option = partial(connection.getsockopt, socket.IPPROTO_TCP)
+                    idle = option(socket.TCP_KEEPIDLE) + option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT)
+
+                    assert option(socket.TCP_USER_TIMEOUT) == 5000
+                    assert idle == 45
+
+        play(scene())
+
+    @pytest.mark.parametrize(("own", "name"), [({}, "todo-api"), ({"application_name": "mine"}, "mine")])
+    def test_connection_carries_a_name_that_the_url_may_change(
+        self, worker_database: str, own: dict[str, str], name: str
+    ) -> None:
+        statement = compile_statement(select(func.current_setting(literal_column("'application_name'"))))
+
+        async def scene() -> None:
+            async with opened(make_conninfo(worker_database, **own)) as database:
+                assert await database.run(statement, "someone") == [(name,)]
+
+        play(scene())
+
+
 class TestClose:
     def test_every_connection_closes(self, witness: Witness) -> None:
         async def scene() -> None:
@@ -481,12 +635,15 @@ class TestClose:
             async with opened(witness.url) as database:
                 await warm(database, 4)
                 pending = [asyncio.create_task(sleep(database, 2)) for _ in range(20)]
+                write = asyncio.create_task(insert(database, new_owner()))
                 await until(lambda: witness.running("pg_sleep") == 4)
                 started = time.monotonic()
                 await database.close()
                 answers = await asyncio.gather(*pending, return_exceptions=True)
 
-                assert all(isinstance(answer, Unavailable) for answer in answers)
+                assert {getattr(answer, "reason", answer) for answer in answers} == {"shutting down"}
+                with pytest.raises(Unavailable, match=r"^closed$"):
+                    await write
                 assert time.monotonic() - started < 0.5
 
         play(scene())
@@ -500,7 +657,7 @@ class TestClose:
                 await until(lambda: bool(proxy.accepted))
                 started = time.monotonic()
                 await database.close()
-                with pytest.raises(Unavailable):
+                with pytest.raises(Unavailable, match=r"^no attempt to connect succeeded$"):
                     await waiting
 
                 assert time.monotonic() - started < 0.5
@@ -512,7 +669,7 @@ class TestClose:
             async with opened(url_through(proxy.port, worker_database)) as database:
                 await database.run(BACKEND, "someone")
                 await database.close()
-                with pytest.raises(Unavailable):
+                with pytest.raises(Unavailable, match=r"^shutting down$"):
                     await database.run(
                         INSERT, new_owner(), email=None, name=None, title="x", description=None, completed=False
                     )

@@ -173,7 +173,7 @@ class Database:
     async def _connect(self) -> Pipeline:
         await asyncio.sleep(self._backoff_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
         try:
-            connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+            connection = await psycopg.AsyncConnection.connect(self._conninfo)
         except (psycopg.Error, OSError, UnicodeError) as error:
             raise Unavailable(str(error).partition("\n")[0]) from None
         self._backoff_seconds = 0.0

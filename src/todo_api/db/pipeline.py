@@ -77,7 +77,7 @@ class Pipeline:
     """An open connection in pipeline mode.
 
     Args:
-        connection: open, in autocommit mode; the pipeline owns it from here on.
+        connection: open; the pipeline owns it from here on.
         prepare: keep statements prepared on the server. Not behind a transaction pooler.
         stall_seconds: a connection that is silent for so long with something pending is lost.
         on_lost: called with this pipeline when it is of no more use; maybe more than once.
@@ -174,6 +174,9 @@ class Pipeline:
 
     def _read(self) -> None:
         self.last_progress = self._loop.time()
+        self._take_in()
+
+    def _take_in(self) -> None:
         try:
             self._pq.consume_input()
             if self._writing:
@@ -213,7 +216,7 @@ class Pipeline:
             if name is not None and status == _COMMAND_OK:
                 self._prepared[name] = True
             elif name is not None:
-                self._prepared.pop(name, None)
+                del self._prepared[name]
         if transaction.future.done():
             return
         if not transaction.error:
@@ -235,9 +238,14 @@ class Pipeline:
             self._lose("outdated")
 
     def _sweep(self) -> None:
-        """Fail what has waited too long, and give up a connection on which nothing moves."""
+        """Fail what has waited too long, and give up a connection on which nothing moves.
+
+        Read as well: of a reset uvloop tells once, and then only the server's farewell may have been read.
+        """
         self._sweeper = None
         now = self._loop.time()
+        if now - self.last_progress >= SWEEP_SECONDS:
+            self._take_in()
         for transaction in self.pending:
             if transaction.deadline <= now and not transaction.future.done():
                 transaction.future.set_exception(Unavailable("no answer in time"))

@@ -59,11 +59,7 @@ def encode(value: Value) -> bytes | None:
     """A value in PostgreSQL's text format. A string must not contain U+0000 or a lone surrogate."""
     if value is None:
         return None
-    if value is True:
-        return b"t"
-    if value is False:
-        return b"f"
-    if isinstance(value, str | int):
+    if isinstance(value, str | int):  # a bool is an int, and PostgreSQL reads True and False
         return str(value).encode()
     if isinstance(value, datetime):
         return value.isoformat().encode()
