@@ -8,6 +8,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from todo_api.problems import respond
 
+PLACES_OF_ONE_USER: Final = 64
+"""How many one user may take. Beside a flood of one user, others wait until so many requests are answered."""
+
 WAITING_PER_PLACE: Final = 2
 """How many requests may wait for each one that is worked on."""
 
@@ -22,10 +25,10 @@ OVERLOADED: Final = "Too much is asked of the service now; please try again."
 class TakingTurns:
     """Works on so many requests of signed-in users at once; the others wait, and users take turns.
 
-    A user alone gets every place. When a place becomes free it goes to the user whose last turn is
-    longest ago, so that nobody waits for the end of another's flood. The room to wait in is bounded:
-    when it is full, only a user with less than an equal share of it may still come in, so at most twice
-    its size wait. The others, and who has waited too long, are answered 503.
+    When a place becomes free it goes to the user whose last turn is longest ago, so that nobody waits
+    for the end of another's flood. No user takes all of them, since what is worked on delays everybody.
+    The room to wait in is bounded: when it is full, only a user with less than an equal share of it may
+    still come in, so at most twice its size wait. The others, and who has waited too long, are answered 503.
 
     Args:
         places: how many requests are worked on at once. Fewer keep the event loop's turns short; more
@@ -37,25 +40,29 @@ class TakingTurns:
         self._free = places
         self._room = places * WAITING_PER_PLACE
         self._waiting = 0
+        self._taken: dict[str, int] = {}
+        """How many places each user has."""
         self._queues: dict[str, deque[tuple[float, asyncio.Future[bool]]]] = {}
-        """By user; the next turn is the first one's."""
+        """What waits of each user; the next turn is the first one's who may take another place."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if "owner" not in scope:
             await self._app(scope, receive, send)
-        elif await self._place(scope["owner"].subject):
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                self._leave()
-        else:
+            return
+        user = scope["owner"].subject
+        if not await self._place(user):
             await respond(scope, 503, OVERLOADED)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._leave(user)
 
     async def _place(self, user: str) -> bool:
         """Take a place, or wait for it; whether there is one."""
-        if self._free:
-            self._free -= 1
+        if self._free and self._may_take(user):
+            self._take(user)
             return True
         queue = self._queues.get(user, deque())
         if self._waiting >= self._room and (
@@ -72,21 +79,30 @@ class TakingTurns:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.result():
-                self._leave()
+                self._leave(user)
             raise
 
-    def _leave(self) -> None:
-        """Give the place to whose turn it is."""
-        while self._queues:
-            user = next(iter(self._queues))
-            queue = self._queues.pop(user)
+    def _take(self, user: str) -> None:
+        self._free -= 1
+        self._taken[user] = self._taken.get(user, 0) + 1
+
+    def _leave(self, user: str) -> None:
+        """Give up a place, to whose turn it is."""
+        self._free += 1
+        self._taken[user] -= 1
+        if not self._taken[user]:
+            del self._taken[user]
+        while self._free and (following := next(filter(self._may_take, self._queues), None)) is not None:
+            queue = self._queues.pop(following)
             until, turn = queue.popleft()
             self._waiting -= 1
             if queue:
-                self._queues[user] = queue
+                self._queues[following] = queue
             in_time = turn.get_loop().time() <= until
             if not turn.done():
                 turn.set_result(in_time)
                 if in_time:
-                    return
-        self._free += 1
+                    self._take(following)
+
+    def _may_take(self, user: str) -> bool:
+        return self._taken.get(user, 0) < PLACES_OF_ONE_USER

@@ -13,6 +13,8 @@ from todo_api.fairness import TakingTurns
 
 PLACES = 4
 ROOM = 32
+CHECKERS = ("someone", "somebody", "anyone", "anybody")
+"""As many users as there are places."""
 
 
 @dataclass
@@ -37,6 +39,11 @@ class Scene:
         for _ in range(times):
             self.tasks.append(asyncio.create_task(self._request(user)))
         await settle()
+
+    async def ask_for(self, *users: str) -> None:
+        """Let several users ask, once each."""
+        for user in users:
+            await self.ask(user)
 
     async def finish(self, count: int = 1) -> None:
         """Let the oldest requests finish."""
@@ -75,6 +82,7 @@ async def settle() -> None:
 
 @pytest.fixture(autouse=True)
 def _small_room_and_no_holding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", PLACES)
     monkeypatch.setattr(fairness, "WAITING_PER_PLACE", ROOM // PLACES)
     monkeypatch.setattr(fairness, "HOLD_SECONDS", 0)
 
@@ -86,21 +94,50 @@ def played(play: Callable[[Scene], Awaitable[None]]) -> Scene:
         scene = Scene()
         await play(scene)
         await scene.finish_all()
-        await scene.ask("someone", PLACES)
-        assert scene.at_work() == ["someone"] * PLACES
+        await scene.ask_for(*CHECKERS)
+        assert len(scene.at_work()) == PLACES
         await scene.finish_all()
         return scene
 
     return asyncio.run(whole())
 
 
-def test_user_alone_has_every_place_and_all_the_room() -> None:
+def test_user_alone_has_all_the_room() -> None:
     async def play(scene: Scene) -> None:
         await scene.ask("alice", PLACES + ROOM)
         assert scene.at_work() == ["alice"] * PLACES
         assert scene.statuses == {}
 
     assert played(play).statuses["alice"] == [200] * (PLACES + ROOM)
+
+
+def test_user_takes_so_many_places_and_leaves_the_others_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", 3)
+
+    async def play(scene: Scene) -> None:
+        await scene.ask("alice", 10)
+        assert scene.at_work() == ["alice"] * 3
+        await scene.ask("bob")
+        assert scene.at_work() == ["alice"] * 3 + ["bob"]
+        await scene.finish()
+        assert scene.at_work() == ["alice"] * 2 + ["bob", "alice"]
+
+    assert played(play).statuses["alice"] == [200] * 10
+
+
+def test_place_passes_by_whoever_has_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", 2)
+
+    async def play(scene: Scene) -> None:
+        await scene.ask("alice", 5)
+        await scene.ask_for("bob", "carol", "dan")
+        assert scene.at_work() == ["alice", "alice", "bob", "carol"]
+        scene.working.append(scene.working.pop(0))  # bob is done before alice is
+        scene.working.append(scene.working.pop(0))
+        await scene.finish(2)
+        assert scene.at_work() == ["alice", "alice", "dan"]
+
+    played(play)
 
 
 def test_newcomer_gets_the_next_place_but_one() -> None:
