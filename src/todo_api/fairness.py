@@ -14,7 +14,8 @@ PLACES_OF_ONE_USER: Final = 64
 WAITING_PER_PLACE: Final = 2
 """How many requests may wait for each one that is worked on."""
 
-LONGEST_WAIT_SECONDS: Final = 2.0
+LONGEST_WAIT_SECONDS: Final = 0.5
+"""After it a request is refused. With the wait for the database, 4.5 s by default, it is what clients wait at most."""
 
 HOLD_SECONDS: Final = 1.0
 """How long a refusal is held back: whoever repeats the request at once would cost more than by being served."""
@@ -26,8 +27,7 @@ class TakingTurns:
     """Works on so many requests of signed-in users at once; the others wait, and users take turns.
 
     When a place becomes free it goes to the user whose last turn is longest ago, so that nobody waits
-    for the end of another's flood. No user takes all of them, since what is worked on delays everybody.
-    The room to wait in is bounded: when it is full, only a user with less than an equal share of it may
+    for the end of another's flood. One user has at most 64 places: what is worked on delays everybody. The room to wait in is bounded: when it is full, only a user with less than an equal share of it may
     still come in, so at most twice its size wait. The others, and who has waited too long, are answered 503.
 
     Args:
@@ -42,7 +42,7 @@ class TakingTurns:
         self._waiting = 0
         self._taken: dict[str, int] = {}
         """How many places each user has."""
-        self._queues: dict[str, deque[tuple[float, asyncio.Future[bool]]]] = {}
+        self._queues: dict[str, deque[asyncio.Future[bool]]] = {}
         """What waits of each user; the next turn is the first one's who may take another place."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,15 +72,18 @@ class TakingTurns:
             return False
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
-        queue.append((loop.time() + LONGEST_WAIT_SECONDS, turn))
+        queue.append(turn)
         self._queues[user] = queue
         self._waiting += 1
+        expiry = loop.call_later(LONGEST_WAIT_SECONDS, _refuse, turn)
         try:
             return await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.result():
                 self._leave(user)
             raise
+        finally:
+            expiry.cancel()
 
     def _take(self, user: str) -> None:
         self._free -= 1
@@ -94,15 +97,18 @@ class TakingTurns:
             del self._taken[user]
         while self._free and (following := next(filter(self._may_take, self._queues), None)) is not None:
             queue = self._queues.pop(following)
-            until, turn = queue.popleft()
+            turn = queue.popleft()
             self._waiting -= 1
             if queue:
                 self._queues[following] = queue
-            in_time = turn.get_loop().time() <= until
             if not turn.done():
-                turn.set_result(in_time)
-                if in_time:
-                    self._take(following)
+                turn.set_result(True)
+                self._take(following)
 
     def _may_take(self, user: str) -> bool:
         return self._taken.get(user, 0) < PLACES_OF_ONE_USER
+
+
+def _refuse(turn: asyncio.Future[bool]) -> None:
+    if not turn.done():
+        turn.set_result(False)

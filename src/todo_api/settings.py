@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on.")
     web_concurrency: int = Field(1, ge=1, le=256, description="worker processes.")
     request_limit: int = Field(
-        768, ge=0, description="requests worked on at once per worker; more wait, and users take turns. 0: no limit."
+        768, ge=0, description="requests worked on at once per worker, 64 of one user; others wait. 0: no limit."
     )
     client_seconds: float = Field(
         20.0, gt=0, le=60, description="how long a client may take to send a request, or to begin to take an answer."

@@ -143,7 +143,7 @@ class TestBackendsEnded:
             connection.execute("CREATE SEQUENCE tries")
             connection.execute(
                 "CREATE FUNCTION hang_up() RETURNS bool LANGUAGE sql SECURITY DEFINER"
-                " AS 'SELECT pg_terminate_backend(pg_backend_pid()) FROM (SELECT nextval(''tries''))'"
+                " AS 'SELECT pg_terminate_backend(pg_backend_pid()) FROM (SELECT nextval(''tries'')) AS t'"
             )
         statement = compile_statement(select(func.hang_up()))
 
@@ -417,7 +417,7 @@ class TestUnreachable:
         play(scene())
 
     @pytest.mark.parametrize("connections", [2, 4])
-    def test_request_that_waits_gets_through_within_a_second_though_every_attempt_before_is_stuck(
+    def test_request_that_waits_gets_through_with_the_next_attempt_though_every_attempt_before_is_stuck(
         self, worker_database: str, proxy: Proxy, connections: int
     ) -> None:
         proxy.silence()
@@ -538,6 +538,7 @@ class TestSilence:
             async with opened(url, connections=1, statement_timeout_milliseconds=300) as database:
                 await warm(database, 1)
                 proxy.lose()
+                await asyncio.sleep(0.01)  # a turn of the loop begins, and with it the clock
                 started = time.monotonic()
                 read, write = echo(database, "read"), insert(database, new_owner())
                 answer, failure = await asyncio.gather(read, write, return_exceptions=True)

@@ -15,6 +15,7 @@ import pytest
 from tests.api.wire import connect
 from tests.harness import Server, User, serving, token
 from tests.proxies import proxying, url_through
+from todo_api.fairness import OVERLOADED
 
 pytestmark = pytest.mark.xdist_group("hostile")
 
@@ -78,6 +79,7 @@ def test_flood_of_one_user_is_served_in_part_and_delays_nobody_else(busy: Server
     assert statuses[200] > statuses[503]
     for answer in refused:
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.json()["detail"] == OVERLOADED
         assert answer.headers["retry-after"] == "1"
 
 

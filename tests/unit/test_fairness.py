@@ -10,11 +10,10 @@ import pytest
 
 from todo_api import fairness
 from todo_api.fairness import TakingTurns
+from todo_api.settings import Settings
 
 PLACES = 4
 ROOM = 32
-CHECKERS = ("someone", "somebody", "anyone", "anybody")
-"""As many users as there are places."""
 
 
 @dataclass
@@ -31,7 +30,9 @@ class Scene:
     async def _work(self, scope: Any, receive: Any, send: Any) -> None:
         done = asyncio.Event()
         self.working.append((scope["owner"].subject if "owner" in scope else "nobody", done))
+        assert len([user for user in self.at_work() if user != "nobody"]) <= PLACES
         await done.wait()
+        assert await receive() == {"type": "http.disconnect"}
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async def ask(self, user: str, times: int = 1) -> None:
@@ -45,10 +46,11 @@ class Scene:
         for user in users:
             await self.ask(user)
 
-    async def finish(self, count: int = 1) -> None:
-        """Let the oldest requests finish."""
+    async def finish(self, count: int = 1, user: str | None = None) -> None:
+        """Let the oldest requests finish, of a user or of anybody."""
         for _ in range(count):
-            self.working.pop(0)[1].set()
+            found = self.at_work().index(user) if user else 0
+            self.working.pop(found)[1].set()
             await settle()
 
     async def finish_all(self) -> None:
@@ -67,7 +69,7 @@ class Scene:
                 self.statuses.setdefault(user, []).append(message["status"])
 
         async def receive() -> Any:
-            raise AssertionError
+            return {"type": "http.disconnect"}
 
         scope: dict[str, Any] = {"type": "http"}
         if user != "nobody":
@@ -88,15 +90,14 @@ def _small_room_and_no_holding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def played(play: Callable[[Scene], Awaitable[None]]) -> Scene:
-    """Play a scene to its end; afterwards every place must be free again."""
+    """Play a scene to its end; afterwards every place must be free again, and nothing remembered."""
 
     async def whole() -> Scene:
         scene = Scene()
         await play(scene)
         await scene.finish_all()
-        await scene.ask_for(*CHECKERS)
-        assert len(scene.at_work()) == PLACES
-        await scene.finish_all()
+        door = scene.door
+        assert (door._free, door._waiting, door._taken, door._queues) == (PLACES, 0, {}, {})
         return scene
 
     return asyncio.run(whole())
@@ -111,18 +112,21 @@ def test_user_alone_has_all_the_room() -> None:
     assert played(play).statuses["alice"] == [200] * (PLACES + ROOM)
 
 
-def test_user_takes_so_many_places_and_leaves_the_others_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", 3)
+@pytest.mark.parametrize("most", [1, 3])
+def test_one_user_takes_no_more_than_its_places_and_leaves_the_rest_free(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", most)
 
     async def play(scene: Scene) -> None:
         await scene.ask("alice", 10)
-        assert scene.at_work() == ["alice"] * 3
+        assert scene.at_work() == ["alice"] * most
         await scene.ask("bob")
-        assert scene.at_work() == ["alice"] * 3 + ["bob"]
+        assert scene.at_work() == ["alice"] * most + ["bob"]
         await scene.finish()
-        assert scene.at_work() == ["alice"] * 2 + ["bob", "alice"]
+        assert scene.at_work() == ["alice"] * (most - 1) + ["bob", "alice"]
 
-    assert played(play).statuses["alice"] == [200] * 10
+    assert played(play).statuses == {"alice": [200] * 10, "bob": [200]}
 
 
 def test_place_passes_by_whoever_has_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,10 +136,10 @@ def test_place_passes_by_whoever_has_enough(monkeypatch: pytest.MonkeyPatch) -> 
         await scene.ask("alice", 5)
         await scene.ask_for("bob", "carol", "dan")
         assert scene.at_work() == ["alice", "alice", "bob", "carol"]
-        scene.working.append(scene.working.pop(0))  # bob is done before alice is
-        scene.working.append(scene.working.pop(0))
-        await scene.finish(2)
-        assert scene.at_work() == ["alice", "alice", "dan"]
+        await scene.finish(user="bob")
+        assert scene.at_work() == ["alice", "alice", "carol", "dan"]
+        await scene.finish(user="alice")
+        assert scene.at_work() == ["alice", "carol", "dan", "alice"]
 
     played(play)
 
@@ -188,15 +192,23 @@ def test_room_never_holds_more_than_twice_its_size() -> None:
     played(play)
 
 
-def test_whoever_has_waited_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fairness, "LONGEST_WAIT_SECONDS", -1)
+def test_whoever_has_waited_too_long_is_refused_though_no_place_becomes_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fairness, "LONGEST_WAIT_SECONDS", 0.02)
 
     async def play(scene: Scene) -> None:
         await scene.ask("alice", PLACES + 3)
+        assert scene.statuses == {}
+        await asyncio.sleep(0.1)
+        assert scene.statuses == {"alice": [503] * 3}
+        await scene.ask("bob")
         await scene.finish()
-        assert scene.statuses["alice"].count(503) == 3
+        assert scene.at_work() == ["alice"] * (PLACES - 1) + ["bob"]
 
     played(play)
+
+
+def test_wait_at_the_door_and_for_the_database_are_5_seconds_together() -> None:
+    assert fairness.LONGEST_WAIT_SECONDS + Settings.model_fields["database_wait_seconds"].default <= 5
 
 
 def test_cancelled_request_gives_its_place_on() -> None:
@@ -221,10 +233,22 @@ def test_request_cancelled_as_its_turn_comes_gives_it_on() -> None:
     played(play)
 
 
+def test_request_cancelled_as_it_is_refused_gives_nothing_on() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.ask("alice", PLACES + 1)
+        (turn,) = scene.door._queues["alice"]
+        fairness._refuse(turn)
+        scene.tasks[PLACES].cancel()
+        await settle()
+        assert scene.at_work() == ["alice"] * PLACES
+
+    played(play)
+
+
 def test_requests_of_nobody_pass() -> None:
     async def play(scene: Scene) -> None:
         await scene.ask("alice", PLACES)
         await scene.ask("nobody")
         assert scene.at_work() == ["alice"] * PLACES + ["nobody"]
 
-    played(play)
+    assert played(play).statuses["nobody"] == [200]

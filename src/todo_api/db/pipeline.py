@@ -244,8 +244,7 @@ class Pipeline:
         """
         self._sweeper = None
         now = self._loop.time()
-        if now - self.last_progress >= SWEEP_SECONDS:
-            self._take_in()
+        self._take_in()
         for transaction in self.pending:
             if transaction.deadline <= now and not transaction.future.done():
                 transaction.future.set_exception(Unavailable("no answer in time"))
