@@ -190,7 +190,7 @@ class TestBackendsEnded:
                 acknowledged, failures = await writes
 
                 assert (len(acknowledged), len(failures)) == (0, 1000)
-                assert time.monotonic() - started < 0.5
+                assert time.monotonic() - started < 1
                 await slow
 
         play(scene(), loop)
@@ -267,7 +267,7 @@ class TestCut:
         self, worker_database: str, proxy: Proxy, loop: Loop
     ) -> None:
         async def scene() -> None:
-            async with opened(url_through(proxy.port, worker_database), connections=1) as database:
+            async with opened(url_through(proxy.port, worker_database), connections=1, wait_seconds=10) as database:
                 await warm(database, 1)
                 proxy.silence()
                 text = "x" * 2**25
@@ -377,7 +377,7 @@ class TestUnreachable:
                     backoffs.append(database._backoff_seconds)
 
                 assert backoffs == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
-                assert 0.6 <= time.monotonic() - started < 1.2  # half of each but the last
+                assert 0.6 <= time.monotonic() - started < 2  # half of each but the last
                 with proxying(worker_database, port=port):
                     await echo(database, "somebody listens")
                 assert database._backoff_seconds == 0
@@ -535,7 +535,7 @@ class TestSilence:
     ) -> None:
         async def scene() -> None:
             url = url_through(proxy.port, worker_database)
-            async with opened(url, connections=1, statement_timeout_milliseconds=300) as database:
+            async with opened(url, connections=1, statement_timeout_milliseconds=500) as database:
                 await warm(database, 1)
                 proxy.lose()
                 await asyncio.sleep(0.01)  # a turn of the loop begins, and with it the clock
@@ -546,7 +546,7 @@ class TestSilence:
                 assert answer == "read"
                 assert isinstance(failure, Unavailable)
                 assert failure.reason == "no answer in time"
-                assert 0.8 <= time.monotonic() - started < 1.5
+                assert 1 <= time.monotonic() - started < 3
 
         play(scene())
 
