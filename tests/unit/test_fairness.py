@@ -232,6 +232,19 @@ def test_request_cancelled_as_its_turn_comes_gives_it_on() -> None:
     played(play)
 
 
+def test_turn_that_comes_as_the_wait_ends_is_taken() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.ask("alice", PLACES + 1)
+        (turn,) = scene.door._queues["alice"]
+        scene.working.pop(0)[1].set()
+        await asyncio.sleep(0)  # the place was handed over
+        assert turn.done()
+        fairness._refuse(turn)
+        await settle()
+
+    assert played(play).statuses == {"alice": [200] * (PLACES + 1)}
+
+
 def test_request_cancelled_as_it_is_refused_gives_nothing_on() -> None:
     async def play(scene: Scene) -> None:
         await scene.ask("alice", PLACES + 1)
