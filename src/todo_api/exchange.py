@@ -82,18 +82,18 @@ class Exchange(RequestResponseCycle):
             or len(text.translate(None, _CONTROLS)) != len(text) - 2 * len(lines)
         ):
             return False
-        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self.unwritten = b"".join((STATUS_LINE[head["status"]], text, end, body))
+        self.unwritten = STATUS_LINE[head["status"]] + text
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.message_event.set()
-        asyncio.get_running_loop().call_soon(self._write, self.on_response)
+        asyncio.get_running_loop().call_soon(self._write, body, self.on_response)
         return True
 
-    def _write(self, on_response: Callable[[], None]) -> None:
-        answer, self.unwritten = self.unwritten, b""
+    def _write(self, body: bytes, on_response: Callable[[], None]) -> None:
+        head, self.unwritten = self.unwritten, b""
         if not self.transport.is_closing():
-            self.transport.write(answer)
+            end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"  # the server may be stopping by now
+            self.transport.write(b"".join((head, end, body)))
             if not self.keep_alive:
                 self.transport.close()
         on_response()  # as it was: uvicorn forgets it once the application is through

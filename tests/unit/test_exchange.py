@@ -145,13 +145,15 @@ def test_garbage_behind_a_request_does_not_overtake_its_answer() -> None:
     on_our_loop(play)
 
 
-def test_server_that_stops_before_the_answer_is_written_writes_it() -> None:
+def test_server_that_stops_before_the_answer_is_written_writes_it_and_says_that_it_is_the_last() -> None:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await sending(HEAD, BODY)(scope, receive, send)
         (connection,) = HttpProtocol.open_connections
         connection.shutdown()
 
-    assert answer_of(application, close=False).endswith(b"ok")
+    answer = answer_of(application, close=False)
+    assert b"\r\nconnection: close\r\n" in answer
+    assert answer.endswith(b"ok")
 
 
 def test_application_that_fails_between_head_and_body_answers_500() -> None:
