@@ -27,8 +27,10 @@ class TakingTurns:
     """Works on so many requests of signed-in users at once; the others wait, and users take turns.
 
     When a place becomes free it goes to the user whose last turn is longest ago, so that nobody waits
-    for the end of another's flood. One user has at most 64 places: what is worked on delays everybody. The room to wait in is bounded: when it is full, only a user with less than an equal share of it may
-    still come in, so at most twice its size wait. The others, and who has waited too long, are answered 503.
+    for the end of another's flood. One user has at most ``PLACES_OF_ONE_USER``: what is worked on delays
+    everybody. The room to wait in is bounded: when it is full, only a user with less than an equal share
+    of it may still come in, so at most twice its size wait. The others, and who has waited too long, are
+    answered 503.
 
     Args:
         places: how many requests are worked on at once. Fewer keep the event loop's turns short; more
