@@ -15,7 +15,8 @@ import jwt
 import psycopg
 
 from bench.machine import sample
-from todo_api import local_postgres, migrations
+from todo_api import migrations
+from todo_api.local import postgres as local_postgres
 
 SECRET = "0e7f43b1c95a4d8296c1d0a7f3be5821"  # noqa: S105 - of a server that lives for minutes on loopback  # pragma: allowlist secret
 ACTIVE_USERS = 2_000

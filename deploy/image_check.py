@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.dockerfile import Stage, parse
-from todo_api import local_postgres
+from todo_api.local import postgres as local_postgres
 
 PROJECT = Path(__file__).parents[1]
 START_SECONDS, STOP_SECONDS = 30.0, 30.0

@@ -20,7 +20,8 @@ import httpx
 import jwt
 import psycopg
 
-from todo_api import local_postgres, migrations
+from todo_api import migrations
+from todo_api.local import postgres as local_postgres
 
 POSTGRES = "TODO_TEST_POSTGRES"
 """The environment variable in which a run's processes find its PostgreSQL."""

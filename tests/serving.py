@@ -8,8 +8,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from todo_api.connections import HttpProtocol
-from todo_api.transport import EventLoop
+from todo_api.server.connection import HttpProtocol
+from todo_api.server.event_loop import EventLoop
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

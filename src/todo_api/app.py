@@ -23,17 +23,20 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from todo_api import __version__, local_postgres, migrations, tracing
+from todo_api import __version__, migrations
 from todo_api.auth import Authentication
 from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
-from todo_api.docs import serve_docs
-from todo_api.edge import Cors, FaultBoundary, Handler, Observer
-from todo_api.fairness import TakingTurns
-from todo_api.observability import DatabaseFailed, configure_logging, observe
-from todo_api.openapi import DESCRIPTION, describe
+from todo_api.local import postgres
+from todo_api.middleware.access_log import Observer
+from todo_api.middleware.cors import Cors
+from todo_api.middleware.errors import FaultBoundary, Handler
+from todo_api.middleware.fair_queue import TakingTurns
+from todo_api.observability import DatabaseFailed, configure_logging, observe, tracing
+from todo_api.planned.dispatch import Dispatch
 from todo_api.problems import Problem, respond, respond_invalid
 from todo_api.routes import health, tasks
-from todo_api.routes.compiled import Dispatch
+from todo_api.routes.docs import serve_docs
+from todo_api.routes.openapi import DESCRIPTION, describe
 from todo_api.settings import Settings
 from todo_api.tokens import KeySource, Verifier
 
@@ -173,13 +176,13 @@ def _lifespan(
     return lifespan
 
 
-def _start_local(directory: Path) -> local_postgres.LocalPostgres:
+def _start_local(directory: Path) -> postgres.LocalPostgres:
     """Start and migrate the embedded PostgreSQL; what is missing is said in the log, in one sentence."""
     local = None
     try:
-        local = local_postgres.start(directory)
+        local = postgres.start(directory)
         migrations.upgrade(local.url)
-    except (local_postgres.LocalPostgresFailed, migrations.MigrationFailed) as error:
+    except (postgres.LocalPostgresFailed, migrations.MigrationFailed) as error:
         if local is not None:
             local.stop()
         logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - a sentence, not a traceback

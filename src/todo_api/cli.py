@@ -19,10 +19,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from todo_api import __version__, local_postgres, migrations, server
-from todo_api.banner import is_coloured, render
-from todo_api.docs import SAMPLE_USER, sample_token
+from todo_api import __version__, migrations
 from todo_api.doctor import examine
+from todo_api.local import postgres
+from todo_api.local.banner import is_coloured, render
+from todo_api.routes.docs import SAMPLE_USER, sample_token
+from todo_api.server.run import run
 from todo_api.settings import Settings, load_settings
 from todo_api.tokens import LONGEST_SUBJECT, sign
 
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (migrations.MigrationFailed, local_postgres.LocalPostgresFailed) as error:
+    except (migrations.MigrationFailed, postgres.LocalPostgresFailed) as error:
         sys.exit(str(error))
 
 
@@ -115,7 +117,7 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.zero_configuration:
             stack.enter_context(_own_database(settings))
             _print_banner(settings)
-        server.run(
+        run(
             host=settings.host,
             port=settings.port,
             workers=settings.web_concurrency,
@@ -129,7 +131,7 @@ def _serve(options: argparse.Namespace) -> int:
 @contextmanager
 def _own_database(settings: Settings) -> Iterator[None]:
     """Start and migrate the embedded PostgreSQL, and tell the workers of it through the environment."""
-    local = local_postgres.start(settings.data_dir)
+    local = postgres.start(settings.data_dir)
     try:
         migrations.upgrade(local.url)
         os.environ["EMBEDDED_DATABASE_URL"] = local.url
@@ -150,7 +152,7 @@ def _migrate(_: argparse.Namespace) -> int:
     if url is not None:
         migrations.upgrade(url.get_secret_value())
     else:
-        local = local_postgres.start(settings.data_dir)
+        local = postgres.start(settings.data_dir)
         try:
             migrations.upgrade(local.url)
         finally:

@@ -13,8 +13,9 @@ from typing import Any
 
 import psycopg
 
-from todo_api import local_postgres, migrations, queries
+from todo_api import migrations, queries
 from todo_api.db import Database, DatabaseError, SchemaMissing, compile_statement
+from todo_api.local import postgres
 from todo_api.settings import Settings
 from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, peek
 
@@ -74,8 +75,8 @@ def _database_url(settings: Settings) -> Iterator[tuple[str, Finding | None]]:
         yield settings.database_url.get_secret_value(), None
         return
     try:
-        local = local_postgres.start(settings.data_dir)
-    except local_postgres.LocalPostgresFailed as error:
+        local = postgres.start(settings.data_dir)
+    except postgres.LocalPostgresFailed as error:
         yield "", Finding(ok=False, what=str(error))
         return
     try:

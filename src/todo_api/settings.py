@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from todo_api.kept_secret import MINIMUM_SECRET_BYTES, kept_secret
+from todo_api.local.secret import MINIMUM_SECRET_BYTES, kept_secret
 
 WELL_KNOWN_SECRETS = (
     "better-auth-secret",  # Better Auth's own default begins with it

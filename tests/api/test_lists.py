@@ -11,7 +11,7 @@ from msgspec.json import encode
 
 from tests.api.test_tasks import assert_invalid
 from tests.harness import Server, User
-from todo_api.routes import lists
+from todo_api.routes import task_list
 
 TITLES = ["b", "A", "ä", "Ä", "a", "100%", "100", "a_c", "abc", "C\\d", "cd", "É", "😀", "Z", "a b"]
 SORTS = ["created_at", "updated_at", "title"]
@@ -301,7 +301,7 @@ class TestCursor:
     def test_well_sealed_nonsense_is_refused_all_the_same(self, alice: User, sort: str, position: Any) -> None:
         """The seal holds no secret, so whoever reads the source can make one."""
         descending = sort != "title"
-        cursor = lists._sealed(encode(position), encode((alice.id, "all", None, sort, descending)))
+        cursor = task_list._sealed(encode(position), encode((alice.id, "all", None, sort, descending)))
 
         assert_invalid(alice.http.get(f"{alice.base}?sort={sort}&cursor={cursor}"), FOREIGN)
 

@@ -16,7 +16,7 @@ from sqlmodel import select as select_rows
 from todo_api import queries
 from todo_api.db import Database, Limits, Row, compile_statement
 from todo_api.models import Task
-from todo_api.transport import EventLoop
+from todo_api.server.event_loop import EventLoop
 
 PATIENCE_SECONDS = 5.0
 SCENE_SECONDS = 15.0

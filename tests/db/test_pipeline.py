@@ -56,7 +56,7 @@ from todo_api.db import (
     Unavailable,
     compile_statement,
 )
-from todo_api.db.pipeline import SWEEP_SECONDS
+from todo_api.db.connection import SWEEP_SECONDS
 from todo_api.db.statements import GUARD
 from todo_api.models import IdempotencyKey, Task, User
 
@@ -322,7 +322,7 @@ class TestManyCallers:
     def test_parameter_larger_than_every_buffer_gets_through_and_nothing_is_waited_for_afterwards(
         self, worker_database: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("todo_api.db.pipeline.SWEEP_SECONDS", 60)
+        monkeypatch.setattr("todo_api.db.connection.SWEEP_SECONDS", 60)
 
         async def scene() -> None:
             async with opened(worker_database, connections=1) as database:
@@ -562,7 +562,7 @@ class TestTime:
             async with opened(worker_database) as database:
                 first = await database.run(BACKEND, "someone")
                 second = await database.run(BACKEND, "someone")
-                monkeypatch.setattr("todo_api.db.database.IDLE_SECONDS", -1.0)
+                monkeypatch.setattr("todo_api.db.pool.IDLE_SECONDS", -1.0)
                 third = await database.run(BACKEND, "someone")
 
                 assert first == second != third

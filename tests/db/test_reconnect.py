@@ -382,7 +382,7 @@ class TestUnreachable:
                     await echo(database, "somebody listens")
                 assert database._backoff_seconds == 0
 
-        monkeypatch.setattr("todo_api.db.database.random.uniform", uniform)
+        monkeypatch.setattr("todo_api.db.pool.random.uniform", uniform)
         play(scene())
         assert set(drawn) == {(0.5, 1)}
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from deploy.dockerfile import parse
 
+from todo_api.observability.tracing import LAST_EXPORT_SECONDS
 from todo_api.settings import Settings
-from todo_api.tracing import LAST_EXPORT_SECONDS
 
 PROJECT = Path(__file__).parents[2]
 DEPLOY = PROJECT / "deploy"

@@ -14,8 +14,8 @@ import pytest
 from tests.deployment.collector import Collector, attributes, collecting
 from tests.harness import Server, cloned_database, serving
 from todo_api.app import create_app
+from todo_api.observability.tracing import Traces
 from todo_api.settings import Settings, load_settings
-from todo_api.tracing import Traces
 
 LIST = "/api/{user_id}/tasks"
 TASK = "/api/{user_id}/tasks/{id}"

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from todo_api import local_postgres, migrations
+from todo_api import migrations
+from todo_api.local import postgres as local_postgres
 
 PATIENCE_SECONDS = 20.0
 MAX_CONNECTIONS = 20

@@ -17,7 +17,7 @@ import todo_api
 from tests.faults.load import Load, under_load, wait_for
 from tests.harness import COMMAND, SECRET, Server, environment, serving
 from todo_api import migrations
-from todo_api.server import WORKER_SECONDS
+from todo_api.server.supervisor import WORKER_SECONDS
 
 pytestmark = pytest.mark.xdist_group("deploys")
 

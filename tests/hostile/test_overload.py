@@ -15,7 +15,7 @@ import pytest
 from tests.api.wire import connect
 from tests.harness import Server, User, serving, token
 from tests.proxies import proxying, url_through
-from todo_api.fairness import OVERLOADED
+from todo_api.middleware.fair_queue import OVERLOADED
 
 pytestmark = pytest.mark.xdist_group("hostile")
 

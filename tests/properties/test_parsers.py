@@ -17,10 +17,10 @@ from jwt.api_jws import PyJWS
 
 from tests.harness import SECRET, claims, token
 from tests.properties.effort import effort
-from todo_api.routes import conditions, lists
-from todo_api.routes.lists import ListQuery
+from todo_api.routes import preconditions, task_list
+from todo_api.routes.task_list import ListQuery
 from todo_api.tokens import Claims, InvalidToken, Verifier, peek
-from todo_api.tokens.key_set import UnusableKeySet, parse
+from todo_api.tokens.jwks import UnusableKeySet, parse
 
 SUBJECT = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
 GENUINE = token(SUBJECT, exp=int(time.time()) + 86_400, email="ada@example.com", name="Ada").encode()
@@ -172,7 +172,7 @@ class TestCursors:
     @given(position=values | st.tuples(st.datetimes().map(str) | st.text(), st.integers()))
     def test_sealed_position_is_a_value_error_or_one_that_a_task_can_have(self, sort: str, position: Any) -> None:
         query = page(sort=sort)
-        forged = lists._sealed(json.dumps(position).encode(), query._list())  # the seal is no secret
+        forged = task_list._sealed(json.dumps(position).encode(), query._list())  # the seal is no secret
         try:
             after = query.continued(forged).after
         except ValueError:
@@ -210,16 +210,16 @@ class TestHeaders:
     @given(text=tags)
     def test_entity_tags_are_a_value_error_or_a_list_of_versions(self, text: str) -> None:
         try:
-            conditions._entity_tags(text)
+            preconditions._entity_tags(text)
         except ValueError:
             return
-        assert all(moment.tzinfo is not None for moment in conditions.versions(text))
+        assert all(moment.tzinfo is not None for moment in preconditions.versions(text))
 
     @effort(120)
     @given(text=latin)
     def test_idempotency_key_is_a_value_error_or_visible_ascii(self, text: str) -> None:
         try:
-            assert conditions._visible(text) == text
+            assert preconditions._visible(text) == text
         except ValueError:
             assert not text or not all("!" <= letter <= "~" for letter in text)
         else:
@@ -228,7 +228,7 @@ class TestHeaders:
     @effort(120)
     @given(text=latin | st.lists(st.sampled_from(["return", "=", "minimal", ",", ";", '"', " "])).map("".join))
     def test_preference_is_minimal_only_when_it_says_so(self, text: str) -> None:
-        assert not conditions.wants_minimal(text) or ("return" in text.lower() and "minimal" in text.lower())
+        assert not preconditions.wants_minimal(text) or ("return" in text.lower() and "minimal" in text.lower())
 
 
 def test_claims_are_those_of_the_genuine_token() -> None:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from tests.harness import SECRET
-from todo_api.docs import SAMPLE_USER, sample_token, serve_docs
+from todo_api.routes.docs import SAMPLE_USER, sample_token, serve_docs
 from todo_api.settings import Settings
 
 

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from tests.harness import environment
-from todo_api import local_postgres
 from todo_api.app import create_app
 from todo_api.doctor import examine
-from todo_api.local_postgres import LocalPostgresFailed
+from todo_api.local import postgres as local_postgres
+from todo_api.local.postgres import LocalPostgresFailed
 from todo_api.migrations import MigrationFailed
 from todo_api.settings import Settings
 
@@ -99,9 +99,9 @@ def test_doctor_says_so(broken: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_server_whose_application_does_not_start_ends_with_a_status_of_failure(broken: Path, workers: int) -> None:
     options = f"host='127.0.0.1', port=0, workers={workers}, log_level='INFO', grace_seconds=1, client_seconds=1"
-    serve = f"server.run({options})"
+    serve = f"run({options})"
     done = subprocess.run(
-        [sys.executable, "-c", f"from todo_api import server\nif __name__ == '__main__': {serve}"],
+        [sys.executable, "-c", f"from todo_api.server.run import run\nif __name__ == '__main__': {serve}"],
         cwd=broken,
         env=environment(DATA_DIR=str(broken)),
         capture_output=True,

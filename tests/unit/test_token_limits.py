@@ -11,9 +11,10 @@ import pytest
 from tests.harness import SECRET, free_port
 from tests.key_sets import IdentityServer, SigningKey, verify_with_fresh_keys
 from tests.unit.test_tokens import ISSUER, NOW, USER, Clock, forge, payload, segment, without
-from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, key_source, peek, sign
+from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, peek, sign
+from todo_api.tokens import jwks_client as key_source
 from todo_api.tokens.claims import LATEST_TIME, LEEWAY_SECONDS
-from todo_api.tokens.key_set import UnusableKeySet, parse
+from todo_api.tokens.jwks import UnusableKeySet, parse
 from todo_api.tokens.verifier import CACHED_TOKENS, LONGEST_TOKEN_BYTES
 
 KEY = SigningKey("Ed25519", "one")

@@ -4,8 +4,8 @@ Read ``statements`` first (what is sent), then ``pipeline`` (one connection), th
 (a few of them, opened when needed). Nothing here knows HTTP, tasks or settings.
 """
 
-from todo_api.db.database import Database, Limits
 from todo_api.db.errors import DatabaseError, SchemaMissing, StatementFailed, Unavailable
+from todo_api.db.pool import Database, Limits
 from todo_api.db.statements import ROLE, USER_SETTING, Row, Statement, Value, compile_statement
 
 __all__ = [

@@ -20,9 +20,9 @@ from todo_api.auth import Owner
 from todo_api.db import Database, Row, Statement, Value, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
+from todo_api.planned.route import CompiledRoute
 from todo_api.problems import FROM_THE_CONNECTION, Problem, documented
-from todo_api.routes.compiled import CompiledRoute
-from todo_api.routes.conditions import (
+from todo_api.routes.preconditions import (
     IdempotencyKey,
     IfMatch,
     IfNoneMatch,
@@ -31,8 +31,8 @@ from todo_api.routes.conditions import (
     versions,
     wants_minimal,
 )
-from todo_api.routes.lists import Page
 from todo_api.routes.representations import Empty, Json, Task, described
+from todo_api.routes.task_list import Page
 
 LONGEST_ID = 18  # digits; every such number is a bigint, and a bigint of more is never reached
 

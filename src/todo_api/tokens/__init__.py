@@ -5,8 +5,8 @@ Read ``verifier`` first (which family, what is remembered), then ``claims`` (wha
 """
 
 from todo_api.tokens.claims import LEEWAY_SECONDS, LONGEST_SUBJECT, Claims, InvalidToken
-from todo_api.tokens.key_source import KeySource, KeysUnavailable
-from todo_api.tokens.shared_secret import sign
+from todo_api.tokens.hs256 import sign
+from todo_api.tokens.jwks_client import KeySource, KeysUnavailable
 from todo_api.tokens.verifier import CACHED_TOKENS, LONGEST_TOKEN_BYTES, UnknownKey, Verifier, peek
 
 __all__ = [

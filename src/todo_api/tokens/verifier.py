@@ -12,10 +12,11 @@ from typing import Any
 from jwt.exceptions import InvalidTokenError
 from jwt.utils import base64url_decode
 
-from todo_api.tokens import key_set, shared_secret
+from todo_api.tokens import hs256 as shared_secret
+from todo_api.tokens import jwks as key_set
 from todo_api.tokens.claims import LEEWAY_SECONDS, Claims, InvalidToken, Names, json_object, read_claims
-from todo_api.tokens.key_set import Key
-from todo_api.tokens.key_source import KeySource
+from todo_api.tokens.jwks import Key
+from todo_api.tokens.jwks_client import KeySource
 
 LONGEST_TOKEN_BYTES = 8192
 CACHED_TOKENS = 10_000

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from todo_api.exchange import Exchange
 from todo_api.observability import REQUEST_ID, RequestServed, observe
 from todo_api.problems import respond
+from todo_api.server.exchange import Exchange
 
 KEEP_ALIVE_SECONDS = 75.0
 """How long a connection may stay open between two requests."""

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.serving import REQUEST, listener, listening, on_our_loop, turns
-from todo_api import connections, server
-from todo_api.connections import HttpProtocol, close_overdue
+from todo_api.server import connection as connections
+from todo_api.server import run as server
+from todo_api.server.connection import HttpProtocol, close_overdue
 
 
 async def answer_much(scope: Any, receive: Any, send: Any) -> None:

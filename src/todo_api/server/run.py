@@ -8,35 +8,16 @@ from typing import Any, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
-from todo_api.connections import HttpProtocol, close_overdue
 from todo_api.observability import configure_logging
+from todo_api.server.connection import HttpProtocol, close_overdue
+from todo_api.server.supervisor import WORKER_SECONDS, Supervisor
 
 MOST_CONNECTIONS = 16_384
 """Open connections of clients per worker, if the process may open so many files."""
 
-WORKER_SECONDS = 10
-"""A worker that does not answer its supervisor for so long is replaced; on a busy machine a start takes a while."""
-
 OTHER_FILES = 256
 """What a worker opens besides: connections to the database, files of the metrics."""
-
-
-class _Supervisor(Multiprocess):
-    """uvicorn's supervisor of workers."""
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace workers that are gone or do not answer; one that dies while it is being asked, at once."""
-        for process in self.processes:
-            process.child_conn.close()  # the worker's end: as long as it is open here, too, nobody hangs up
-        super().keep_subprocess_alive()
-
-    def terminate_all(self) -> None:
-        """Stop listening, so that nobody connects whom no worker will serve; then stop the workers."""
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()
 
 
 def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: int, client_seconds: float) -> None:
@@ -52,7 +33,7 @@ def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: in
         port=port,
         workers=workers,
         http=cast(Any, protocol),  # any callable that makes one will do
-        loop="todo_api.transport:EventLoop",
+        loop="todo_api.server.event_loop:EventLoop",
         ws="none",
         log_level=log_level.lower(),
         access_log=False,
@@ -68,7 +49,7 @@ def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: in
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
     if workers > 1:
-        supervisor = _Supervisor(config, sockets=[config.bind_socket()])
+        supervisor = Supervisor(config, sockets=[config.bind_socket()])
         supervisor.run()
         started = all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
     else:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from todo_api.db.connection import Lost, NotSent, Pipeline, Transaction
 from todo_api.db.errors import Unavailable
-from todo_api.db.pipeline import Lost, NotSent, Pipeline, Transaction
 from todo_api.db.statements import Row, Statement, Value
 
 BUSY = 2

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from todo_api import edge
-from todo_api.edge import FaultBoundary, Observer
+from todo_api.middleware import access_log, errors
+from todo_api.middleware.access_log import Observer
+from todo_api.middleware.errors import FaultBoundary
 from todo_api.observability import RequestFailed, RequestServed
 
 Message = dict[str, Any]
@@ -44,7 +45,8 @@ def raising(error: BaseException) -> Callable[..., Any]:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was written down."""
     events: list[Any] = []
-    monkeypatch.setattr(edge, "observe", events.append)
+    for module in (access_log, errors):
+        monkeypatch.setattr(module, "observe", events.append)
     return events
 
 
@@ -72,7 +74,7 @@ class TestCancelledRequest:
 
         assert start["status"] == 503
         assert {(b"connection", b"close"), (b"retry-after", b"1")} <= set(start["headers"])
-        assert json.loads(body["body"])["detail"] == edge.SHUTTING_DOWN
+        assert json.loads(body["body"])["detail"] == errors.SHUTTING_DOWN
 
     def test_is_told_nothing_more_once_its_answer_has_begun(self) -> None:
         assert visit(FaultBoundary(raising(asyncio.CancelledError()), {}), asyncio.CancelledError, status=200) == []

@@ -1,10 +1,9 @@
-"""The closed list of what can happen, and its two readers: the log and the metrics.
+"""The log: one JSON object on one line (readable text on a terminal) for each event.
 
-``observe`` takes an event; it becomes one JSON object on one line (readable text on a terminal)
-and, where it counts, a Prometheus sample. Every line carries the id of the request it belongs to.
+``observe`` takes an event, logs it and counts it. Every line carries the id of the request it belongs to.
 Lines of other libraries come the same way, through ``logging``.
 
-Both happen when a turn of the event loop is over, for all its events in a row: that takes a tenth off
+Both happen at the end of an event-loop iteration, for all its events in a row: that takes a tenth off
 the cost of a request, because what they need is then in the processor's caches.
 """
 
@@ -14,148 +13,21 @@ import logging
 import os
 import select
 import time
-from contextvars import ContextVar
-from enum import StrEnum
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
 from msgspec.json import encode
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.values import ValueClass
 
-REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that is being served."""
+from todo_api.observability.events import REQUEST_ID, DatabaseFailed, Event, KeySetMissing, RequestFailed
+from todo_api.observability.metrics import count
 
-METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
-KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 LONGEST_WRITE_BYTES = 4096  # what a pipe takes in one piece, also from several workers (POSIX PIPE_BUF)
-
-
-class TaskEventName(StrEnum):
-    """What can happen to a task."""
-
-    CREATED = "task.created"
-    UPDATED = "task.updated"
-    COMPLETED = "task.completed"
-    REOPENED = "task.reopened"
-    DELETED = "task.deleted"
-
-
-class TaskEvent(Struct, frozen=True):
-    """A committed write. Never the title, never the description."""
-
-    event: TaskEventName
-    user_id: str
-    task_id: int
-
-
-class AuthRefused(Struct, frozen=True, tag_field="event", tag="auth.refused"):
-    """A request without a usable token, or with another user's."""
-
-    reason: str
-
-
-class DatabaseFailed(Struct, frozen=True, tag_field="event", tag="database.failed"):
-    """A statement that brought no result."""
-
-    reason: str
-
-
-class KeySetMissing(Struct, frozen=True, tag_field="event", tag="auth.unavailable"):
-    """A token that could not be checked for want of a key set."""
-
-    reason: str
-
-
-class RequestFailed(Struct, frozen=True, tag_field="event", tag="request.failed"):
-    """A fault of ours: which kind, and where; not what it said, because that may quote values."""
-
-    error: str
-    where: str
-
-
-class RequestServed(Struct, frozen=True, tag_field="event", tag="request"):
-    """One answered request; ``route`` is the template, never the path."""
-
-    method: str
-    route: str
-    status: int
-    milliseconds: float
-
-
-Event = TaskEvent | AuthRefused | DatabaseFailed | KeySetMissing | RequestFailed | RequestServed
 _FAILURES = (DatabaseFailed, KeySetMissing, RequestFailed)
-
-disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every series, which nobody reads
-
-TASK_EVENTS = Counter("todo_task_events", "Committed writes by what they did.", ["event"])
-AUTH_REFUSALS = Counter("todo_auth_refusals", "Requests refused for their token.", ["reason"])
-FAILURES = Counter("todo_failures", "Requests that failed for a reason of ours.", ["event"])
-REQUESTS = Histogram(
-    "todo_http_request_duration_seconds",
-    "Answered requests, by the time from the request's headers to the end of the answer.",
-    ["method", "route", "status"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
-)
 
 
 def observe(event: Event) -> None:
     """Count an event and log it."""
     _log.write(time.time(), logging.ERROR if isinstance(event, _FAILURES) else logging.INFO, event)
-
-
-def _count(event: Event) -> None:
-    if isinstance(event, RequestServed):
-        method = event.method if event.method in KNOWN_METHODS else "other"
-        _requests(method, event.route, event.status).observe(event.milliseconds / 1000)
-    elif isinstance(event, TaskEvent):
-        _task_events(event.event).inc()
-    elif isinstance(event, AuthRefused):
-        AUTH_REFUSALS.labels(event.reason).inc()
-    else:
-        FAILURES.labels(event.__struct_config__.tag).inc()
-
-
-# The series of these labels, kept: finding one costs more than counting.
-@cache
-def _requests(method: str, route: str, status: int) -> Histogram:
-    return REQUESTS.labels(method, route, str(status))
-
-
-@cache
-def _task_events(event: TaskEventName) -> Counter:
-    return TASK_EVENTS.labels(event.value)
-
-
-def failed(error: BaseException) -> RequestFailed:
-    """The event for an exception that nobody expected: its type, and the last line of our code it passed."""
-    where = "unknown"
-    trace = error.__traceback__
-    while trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        if "todo_api" in path.parts:
-            where = f"{path.parent.name}/{path.name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return RequestFailed(type(error).__name__, where)
-
-
-def exposition() -> bytes:
-    """The Prometheus text of this process, or of all workers where there are several."""
-    if ValueClass.__name__ == "MmapedValue":  # several workers share PROMETHEUS_MULTIPROC_DIR
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-    return generate_latest()
 
 
 class Log(logging.Handler):
@@ -197,7 +69,7 @@ class Log(logging.Handler):
             if isinstance(event, bytes):
                 lines.append(self._render(moment, level, event, request_id))
                 continue
-            _count(event)
+            count(event)
             if level >= self.level:
                 lines.append(self._render(moment, level, encode(event), request_id))
         start = 0

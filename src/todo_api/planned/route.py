@@ -10,7 +10,6 @@ endpoint that wants more is refused at import.
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from math import inf, isinf
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -18,16 +17,13 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.routing import APIRoute
-from pydantic_core import PydanticUndefined, from_json
+from pydantic_core import PydanticUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from todo_api.problems import Problem
-
-LONGEST_BODY_BYTES = 64 * 1024
+from todo_api.planned.json_body import read_json
 
 KEPT_QUERIES = 256
 """Query strings whose validated values each route remembers: a front end has a few, and sends them over and over."""
@@ -59,7 +55,7 @@ class CompiledRoute(APIRoute):
         request = Request(scope, receive, send)
         arguments: dict[str, Any] = {}
         errors: Errors = []
-        body = await _read_json(request) if self._body is not None else None
+        body = await read_json(request) if self._body is not None else None
         for fill in self._fill:
             fill(request, arguments, errors)
         if self._body is not None:
@@ -74,35 +70,6 @@ class CompiledRoute(APIRoute):
             raise RequestValidationError(errors)
         response = await self.endpoint(**arguments)
         await response(scope, receive, send)
-
-
-class Dispatch:
-    """Middleware that takes a request straight to its compiled route, past FastAPI's router.
-
-    What no route here answers (an unknown path, another method) goes on to the router, which knows
-    how to refuse it. Exceptions pass through to the boundary outside.
-    """
-
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
-        self._app = app
-        self._routes: dict[tuple[str, int], list[CompiledRoute]] = {}
-        for route in routes:
-            if isinstance(route, CompiledRoute):
-                for method in route.methods or ():
-                    self._routes.setdefault((method, route.path_format.count("/")), []).append(route)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http":
-            path = scope["path"]
-            for route in self._routes.get((scope["method"], path.count("/")), ()):
-                match = route.path_regex.match(path)
-                if match is not None:
-                    scope["route"] = route
-                    scope["path_params"] = match.groupdict()
-                    await route.handle(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
 
 
 def _plan(dependant: Dependant) -> Sequence[Fill]:
@@ -223,66 +190,3 @@ def _header_parameters(fields: Sequence[Any]) -> Fill:
             errors += found
 
     return fill
-
-
-async def _read_json(request: Request) -> Any:
-    """The body as Python objects; ``PydanticUndefined`` when it is empty.
-
-    Raises:
-        Problem: 413 for more than 64 KiB, announced or sent; 415 for another content type or encoding.
-        RequestValidationError: it is not JSON (RFC 8259), or not UTF-8.
-    """
-    headers = {name: value for name, value in request.scope["headers"] if name in _BODY_HEADERS}
-    announced = headers.get(b"content-length", b"0")
-    if len(announced.lstrip(b"0")) > 9 or int(announced) > LONGEST_BODY_BYTES:
-        raise Problem(413)
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Problem(415, headers={"Accept-Encoding": "identity"})
-    chunks, size, more = [], 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(400, "The body is incomplete.")  # for the log; nobody listens any more
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > LONGEST_BODY_BYTES:
-            raise Problem(413)
-        chunks.append(chunk)
-        more = message.get("more_body", False)
-    if not size:
-        return PydanticUndefined
-    if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
-        raise Problem(415, headers={"Accept": "application/json"})
-    try:
-        value = from_json(b"".join(chunks), allow_inf_nan=False)
-    except ValueError:
-        value = inf
-    if _has_infinity(value):  # 1e999 is JSON, but no number that anything here can hold
-        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}])
-    return value
-
-
-def _has_infinity(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_infinity, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_infinity, value))
-    return isinstance(value, float) and isinf(value)
-
-
-_BODY_HEADERS = frozenset({b"content-length", b"content-type", b"content-encoding"})
-
-
-def _is_json(content_type: str) -> bool:
-    """``application/json`` or ``application/…+json``; a charset, where named, is UTF-8."""
-    if content_type == "application/json":
-        return True
-    kind, _, parameters = content_type.lower().partition(";")
-    kind = kind.strip()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        return False
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
-            return False
-    return True

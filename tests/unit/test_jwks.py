@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.key_sets import IdentityServer, SigningKey, verify_with_fresh_keys
-from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, Verifier, key_source
-from todo_api.tokens.key_set import ALGORITHMS_BY_KIND, RSA_ALGORITHMS, KeySet, UnusableKeySet, parse
+from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, Verifier
+from todo_api.tokens import jwks_client as key_source
+from todo_api.tokens.jwks import ALGORITHMS_BY_KIND, RSA_ALGORITHMS, KeySet, UnusableKeySet, parse
 
 USER = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
 KINDS = {"Ed25519": ("EdDSA",), "P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "RSA": RSA_ALGORITHMS}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from todo_api import fairness
-from todo_api.fairness import TakingTurns
+from todo_api.middleware import fair_queue as fairness
+from todo_api.middleware.fair_queue import TakingTurns
 from todo_api.settings import Settings
 
 PLACES = 4

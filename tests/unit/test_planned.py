@@ -13,9 +13,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from todo_api.app import HANDLERS
-from todo_api.edge import FaultBoundary
+from todo_api.middleware.errors import FaultBoundary
 from todo_api.models import TaskComplete, TaskUpdate
-from todo_api.routes.compiled import CompiledRoute, Dispatch
+from todo_api.planned.dispatch import Dispatch
+from todo_api.planned.route import CompiledRoute
 
 
 def _shop(request: Request, shop: Annotated[str, Path(max_length=5)]) -> str:

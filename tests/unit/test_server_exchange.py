@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.serving import REQUEST, listening, on_our_loop
-from todo_api.connections import HttpProtocol
+from todo_api.server.connection import HttpProtocol
 
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY = {"type": "http.response.body", "body": b"ok"}

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from todo_api.tokens.key_set import KeySet, UnusableKeySet, parse
+from todo_api.tokens.jwks import KeySet, UnusableKeySet, parse
 
 FRESH_SECONDS = 300.0
 """How long a set serves before it is fetched again beside a request: the grace of a removed key."""

@@ -1,0 +1,34 @@
+"""What can happen (``events``), and its readers: the log, the metrics, traces."""
+
+from todo_api.observability.events import (
+    REQUEST_ID,
+    AuthRefused,
+    DatabaseFailed,
+    Event,
+    KeySetMissing,
+    RequestFailed,
+    RequestServed,
+    TaskEvent,
+    TaskEventName,
+    failed,
+)
+from todo_api.observability.log import Log, configure_logging, observe
+from todo_api.observability.metrics import METRICS_CONTENT_TYPE, exposition
+
+__all__ = [
+    "METRICS_CONTENT_TYPE",
+    "REQUEST_ID",
+    "AuthRefused",
+    "DatabaseFailed",
+    "Event",
+    "KeySetMissing",
+    "Log",
+    "RequestFailed",
+    "RequestServed",
+    "TaskEvent",
+    "TaskEventName",
+    "configure_logging",
+    "exposition",
+    "failed",
+    "observe",
+]

@@ -1,0 +1,1 @@
+"""FastAPI endpoints whose work is planned once, at start-up."""

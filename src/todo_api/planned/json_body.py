@@ -1,0 +1,75 @@
+"""A request's body as Python objects: JSON (RFC 8259), of bounded size, in UTF-8."""
+
+from math import inf, isinf
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticUndefined, from_json
+from starlette.requests import Request
+
+from todo_api.problems import Problem
+
+LONGEST_BODY_BYTES = 64 * 1024
+
+
+async def read_json(request: Request) -> Any:
+    """The body as Python objects; ``PydanticUndefined`` when it is empty.
+
+    Raises:
+        Problem: 413 for more than 64 KiB, announced or sent; 415 for another content type or encoding.
+        RequestValidationError: it is not JSON (RFC 8259), or not UTF-8.
+    """
+    headers = {name: value for name, value in request.scope["headers"] if name in _BODY_HEADERS}
+    announced = headers.get(b"content-length", b"0")
+    if len(announced.lstrip(b"0")) > 9 or int(announced) > LONGEST_BODY_BYTES:
+        raise Problem(413)
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Problem(415, headers={"Accept-Encoding": "identity"})
+    chunks, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "The body is incomplete.")  # for the log; nobody listens any more
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > LONGEST_BODY_BYTES:
+            raise Problem(413)
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    if not size:
+        return PydanticUndefined
+    if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
+        raise Problem(415, headers={"Accept": "application/json"})
+    try:
+        value = from_json(b"".join(chunks), allow_inf_nan=False)
+    except ValueError:
+        value = inf
+    if _has_infinity(value):  # 1e999 is JSON, but no number that anything here can hold
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}])
+    return value
+
+
+def _has_infinity(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_infinity, value))
+    return isinstance(value, float) and isinf(value)
+
+
+_BODY_HEADERS = frozenset({b"content-length", b"content-type", b"content-encoding"})
+
+
+def _is_json(content_type: str) -> bool:
+    """``application/json`` or ``application/…+json``; a charset, where named, is UTF-8."""
+    if content_type == "application/json":
+        return True
+    kind, _, parameters = content_type.lower().partition(";")
+    kind = kind.strip()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        return False
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""The HTTP server: uvicorn, hardened for a public port."""
