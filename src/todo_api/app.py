@@ -38,7 +38,7 @@ from todo_api.routes import health, tasks
 from todo_api.routes.docs import serve_docs
 from todo_api.routes.openapi import DESCRIPTION, describe
 from todo_api.settings import Settings
-from todo_api.tokens import KeySource, Verifier
+from todo_api.tokens import JwksClient, Verifier
 
 ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ALLOWED_HEADERS = (
@@ -65,7 +65,7 @@ SCHEMA_MISSING = "The database is not migrated to this version; run `todo-api mi
 def create_app(settings: Settings) -> FastAPI:
     """The service. Connections are opened by its first requests and closed by its lifespan."""
     configure_logging(settings.log_level)
-    keys = None if settings.key_set_url is None else KeySource(settings.key_set_url)
+    keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
     endpoint = settings.otel_exporter_otlp_endpoint
     spans = None if endpoint is None else tracing.exporting_to(endpoint, __version__)
     app = FastAPI(
@@ -124,7 +124,7 @@ def _telemetry(spans: tracing.Provider | None) -> TelemetryConfig:
     }
 
 
-def _verifier(settings: Settings, keys: KeySource | None) -> Verifier:
+def _verifier(settings: Settings, keys: JwksClient | None) -> Verifier:
     secret = settings.signing_secret()
     return Verifier(
         None if secret is None else secret.get_secret_value(),
@@ -135,7 +135,7 @@ def _verifier(settings: Settings, keys: KeySource | None) -> Verifier:
 
 
 def _lifespan(
-    settings: Settings, keys: KeySource | None, spans: tracing.Provider | None
+    settings: Settings, keys: JwksClient | None, spans: tracing.Provider | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
     limits = Limits(
         connections=settings.database_connections,

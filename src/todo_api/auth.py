@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from todo_api.models import USER_ID_LENGTH
 from todo_api.observability import AuthRefused, KeySetMissing, observe
 from todo_api.problems import respond
-from todo_api.tokens import Claims, InvalidToken, KeysUnavailable, UnknownKey, Verifier
+from todo_api.tokens import Claims, InvalidToken, JwksUnavailable, UnknownKey, Verifier
 
 GUARDED = "/api/"
 CHALLENGE = "Bearer"
@@ -49,7 +49,7 @@ class Authentication:
             except UnknownKey:
                 await self._verifier.refresh()
                 claims = self._verifier.verify(token)
-        except KeysUnavailable as error:
+        except JwksUnavailable as error:
             observe(KeySetMissing(error.reason))
             headers = {"Retry-After": str(error.retry_after_seconds)}
             await respond(scope, 503, KEYS_UNAVAILABLE, headers=headers)(scope, receive, send)

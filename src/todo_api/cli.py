@@ -26,7 +26,7 @@ from todo_api.local.banner import is_coloured, render
 from todo_api.routes.docs import SAMPLE_USER, sample_token
 from todo_api.server.run import run
 from todo_api.settings import Settings, load_settings
-from todo_api.tokens import LONGEST_SUBJECT, sign
+from todo_api.tokens import MAX_SUBJECT_LENGTH, sign
 
 LONGEST_EXPIRY_SECONDS = 3650 * 24 * 3600
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -100,8 +100,8 @@ def _seconds(text: str) -> int:
 
 
 def _user_id(text: str) -> str:
-    if not 1 <= len(text) <= LONGEST_SUBJECT:
-        raise argparse.ArgumentTypeError(f"must have 1 to {LONGEST_SUBJECT} characters")
+    if not 1 <= len(text) <= MAX_SUBJECT_LENGTH:
+        raise argparse.ArgumentTypeError(f"must have 1 to {MAX_SUBJECT_LENGTH} characters")
     return text
 
 

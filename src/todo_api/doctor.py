@@ -17,7 +17,7 @@ from todo_api import migrations, queries
 from todo_api.db import Database, DatabaseError, SchemaMissing, compile_statement
 from todo_api.local import postgres
 from todo_api.settings import Settings
-from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, peek
+from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, UnknownKey, Verifier, peek
 
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
@@ -110,7 +110,7 @@ async def _examine_database(settings: Settings, url: str) -> list[Finding]:
 
 async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Finding]:
     secret = settings.signing_secret()
-    keys = None if settings.key_set_url is None else KeySource(settings.key_set_url)
+    keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
     shared = "is set: HS256 tokens are accepted" if secret else "is not set: HS256 tokens are refused"
     findings = [Finding(ok=True, what=f"BETTER_AUTH_SECRET {shared}.")]
     if keys is None:
@@ -130,10 +130,10 @@ async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Findi
     return findings
 
 
-async def _examine_key_set(keys: KeySource) -> Finding:
+async def _examine_key_set(keys: JwksClient) -> Finding:
     try:
         await keys.refresh()
-    except KeysUnavailable as error:
+    except JwksUnavailable as error:
         return Finding(ok=False, what=f"The key set at {keys.url} cannot be had: {error.reason}.")
     named = "; ".join(f"{key.id}: {', '.join(sorted(key.algorithms))}" for key in keys.keys.keys)
     return Finding(ok=True, what=f"The key set at {keys.url} holds {named}.")

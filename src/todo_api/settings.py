@@ -195,16 +195,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _require_a_key(self) -> Self:
-        if self.database_url is not None and self.better_auth_secret is None and self.key_set_url is None:
+        if self.database_url is not None and self.better_auth_secret is None and self.jwks_url is None:
             raise ValueError(
                 "DATABASE_URL is set, so BETTER_AUTH_URL (or BETTER_AUTH_JWKS_URL) or BETTER_AUTH_SECRET must be set too"
             )
-        if self.key_set_url is not None and not (self.issuers and self.audiences):
+        if self.jwks_url is not None and not (self.issuers and self.audiences):
             raise ValueError(
                 "BETTER_AUTH_JWKS_URL is set, so BETTER_AUTH_URL, or BETTER_AUTH_ISSUER and BETTER_AUTH_AUDIENCE, "
                 "must be set too"
             )
-        if self.key_set_url is not None and not (self.better_auth_allow_http or _is_private_or_https(self.key_set_url)):
+        if self.jwks_url is not None and not (self.better_auth_allow_http or _is_private_or_https(self.jwks_url)):
             raise ValueError(
                 "The key set's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http"
             )
@@ -230,7 +230,7 @@ class Settings(BaseSettings):
         return self.cors_origins
 
     @property
-    def key_set_url(self) -> str | None:
+    def jwks_url(self) -> str | None:
         """Where the key set is, if there is one. A base URL with a path is Better Auth's own mount point."""
         if self.better_auth_jwks_url is not None or self.better_auth_url is None:
             return self.better_auth_jwks_url

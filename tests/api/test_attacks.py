@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.api.test_tasks import assert_problem
 from tests.harness import SECRET, Server, serving
-from tests.key_sets import IdentityServer, SigningKey, encoded
+from tests.identity_server import IdentityServer, SigningKey, encoded
 
 USER = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
 INVALID, EXPIRED = "The token is invalid.", "The token has expired."

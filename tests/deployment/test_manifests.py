@@ -59,7 +59,7 @@ def test_every_setting_exists(names: dict[str, str]) -> None:
 def test_settings_are_accepted(names: dict[str, str]) -> None:
     values: dict[str, Any] = {name.lower(): value for name, value in names.items()}
 
-    assert Settings(_env_file=None, **values).key_set_url == "https://app.example.com/api/auth/jwks"
+    assert Settings(_env_file=None, **values).jwks_url == "https://app.example.com/api/auth/jwks"
 
 
 def test_grace_period_of_the_pod_is_longer_than_what_stopping_takes() -> None:

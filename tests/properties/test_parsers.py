@@ -20,7 +20,7 @@ from tests.properties.effort import effort
 from todo_api.routes import preconditions, task_list
 from todo_api.routes.task_list import ListQuery
 from todo_api.tokens import Claims, InvalidToken, Verifier, peek
-from todo_api.tokens.jwks import UnusableKeySet, parse
+from todo_api.tokens.jwks import UnusableJwks, parse
 
 SUBJECT = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
 GENUINE = token(SUBJECT, exp=int(time.time()) + 86_400, email="ada@example.com", name="Ada").encode()
@@ -138,7 +138,7 @@ class TestKeySets:
     @effort(150)
     @given(content=st.binary(max_size=100) | values.map(lambda value: json.dumps(value).encode()))
     def test_what_is_no_key_set_is_refused(self, content: bytes) -> None:
-        with pytest.raises(UnusableKeySet):
+        with pytest.raises(UnusableJwks):
             parse(content)
 
 

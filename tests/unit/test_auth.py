@@ -9,11 +9,11 @@ from urllib.parse import unquote
 import pytest
 
 from tests.harness import SECRET, free_port, token
-from tests.key_sets import IdentityServer, SigningKey
+from tests.identity_server import IdentityServer, SigningKey
 from todo_api import auth
 from todo_api.auth import Authentication
 from todo_api.observability import AuthRefused, KeySetMissing
-from todo_api.tokens import Claims, KeySource, Verifier
+from todo_api.tokens import Claims, JwksClient, Verifier
 
 ALICE = "alice"
 TOKEN = token(ALICE)
@@ -169,7 +169,7 @@ class TestKeySet:
             yield identity
 
     def verifier(self, identity: IdentityServer) -> Verifier:
-        return Verifier(keys=KeySource(identity.origin), issuers=(identity.origin,), audiences=(identity.origin,))
+        return Verifier(keys=JwksClient(identity.origin), issuers=(identity.origin,), audiences=(identity.origin,))
 
     def test_is_fetched_for_the_first_token(self, identity: IdentityServer) -> None:
         signed = identity.keys[0].sign(identity.claims(ALICE), "EdDSA")

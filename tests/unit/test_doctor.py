@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.harness import COMMAND, SECRET, claims, environment, free_port, token
-from tests.key_sets import IdentityServer, SigningKey
+from tests.identity_server import IdentityServer, SigningKey
 
 Doctor = Callable[..., tuple[int, list[str]]]
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.key_sets import IdentityServer, SigningKey, verify_with_fresh_keys
-from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, Verifier
-from todo_api.tokens import jwks_client as key_source
-from todo_api.tokens.jwks import ALGORITHMS_BY_KIND, RSA_ALGORITHMS, KeySet, UnusableKeySet, parse
+from tests.identity_server import IdentityServer, SigningKey, verify_with_fresh_keys
+from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, Verifier, jwks_client
+from todo_api.tokens.jwks import ALGORITHMS_BY_KIND, RSA_ALGORITHMS, Jwks, UnusableJwks, parse
 
 USER = "bV12vHh0d3xhAVa7B3NitZNxHrZ0cEWe"
 KINDS = {"Ed25519": ("EdDSA",), "P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "RSA": RSA_ALGORITHMS}
@@ -73,7 +72,7 @@ class TestParse:
             assert [key.id for key in found] == ["Ed25519"]
 
     def test_weak_rsa_key_is_left_out(self, keys: dict[str, SigningKey]) -> None:
-        with pytest.raises(UnusableKeySet):
+        with pytest.raises(UnusableJwks):
             parse(published(keys["weak RSA"].jwk))
 
     @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ class TestParse:
         ],
     )
     def test_what_is_no_key_set_is_unusable(self, content: bytes) -> None:
-        with pytest.raises(UnusableKeySet):
+        with pytest.raises(UnusableJwks):
             parse(content)
 
     def test_token_without_key_id_finds_the_only_key_that_fits(self, keys: dict[str, SigningKey]) -> None:
@@ -101,7 +100,7 @@ class TestParse:
 
         assert one.find(None, "ES256") is not None
         assert two.find(None, "ES256") is None
-        assert KeySet().find(None, "ES256") is None
+        assert Jwks().find(None, "ES256") is None
 
 
 class Clock:
@@ -131,7 +130,7 @@ class Scene:
 
     def __init__(self, identity: IdentityServer, clock: Clock) -> None:
         self.identity = identity
-        self.source = KeySource(f"{identity.origin}/api/auth/jwks", clock=clock)
+        self.source = JwksClient(f"{identity.origin}/api/auth/jwks", clock=clock)
         self.verifier = Verifier(keys=self.source, issuers=(identity.origin,), audiences=(identity.origin,))
 
     def token(self, key: SigningKey, algorithm: str = "EdDSA", **more: Any) -> bytes:
@@ -235,7 +234,7 @@ class TestFetch:
 
             new = SigningKey("Ed25519", "new")
             identity.keys.append(new)
-            clock.now += key_source.ALLOWANCE_SECONDS
+            clock.now += jwks_client.ALLOWANCE_SECONDS
             assert await scene.verify(scene.token(new)) == USER
 
         play(scene, work)
@@ -265,7 +264,7 @@ class TestOutage:
         async def work() -> None:
             token = scene.token(keys["Ed25519"])
             vars(identity).update(trouble)
-            with pytest.raises(KeysUnavailable) as failure:
+            with pytest.raises(JwksUnavailable) as failure:
                 await scene.verify(token)
             assert failure.value.retry_after_seconds >= 1
 
@@ -273,7 +272,7 @@ class TestOutage:
             assert await scene.verify(token) == USER
 
             vars(identity).update(trouble)
-            clock.now += key_source.FRESH_SECONDS
+            clock.now += jwks_client.FRESH_SECONDS
             assert await scene.verify(token) == USER
             with pytest.raises(InvalidToken, match="unknown key"):
                 await scene.verify(scene.token(SigningKey("Ed25519", "new")))
@@ -291,9 +290,9 @@ class TestOutage:
 
         async def work() -> None:
             for _ in range(3):
-                with pytest.raises(KeysUnavailable):
+                with pytest.raises(JwksUnavailable):
                     await scene.verify(scene.token(keys["Ed25519"]))
-            clock.now += key_source.WITHOUT_KEYS_SECONDS
+            clock.now += jwks_client.WITHOUT_KEYS_SECONDS
             with identity.listening():
                 assert await scene.verify(scene.token(keys["Ed25519"])) == USER
 
@@ -302,12 +301,12 @@ class TestOutage:
     def test_hanging_server_holds_nobody_longer_than_the_time_allowed(
         self, scene: Scene, identity: IdentityServer, keys: dict[str, SigningKey], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(key_source, "FETCH_SECONDS", 0.2)
+        monkeypatch.setattr(jwks_client, "FETCH_SECONDS", 0.2)
         identity.delay_seconds = 1.0
 
         async def work() -> None:
             started = time.monotonic()
-            with pytest.raises(KeysUnavailable):
+            with pytest.raises(JwksUnavailable):
                 await scene.verify(scene.token(keys["Ed25519"]))
             assert time.monotonic() - started < 0.8
 
@@ -345,7 +344,7 @@ class TestRemoval:
             tokens = [scene.token(key) for key in (keys["Ed25519"], other)]
             assert [await scene.verify(token) for token in tokens] == [USER] * 2
             identity.keys.remove(keys["Ed25519"])
-            clock.now += key_source.FRESH_SECONDS
+            clock.now += jwks_client.FRESH_SECONDS
             assert [await scene.verify(token) for token in tokens] == [USER] * 2
             for _ in range(100):
                 await asyncio.sleep(0.01)
@@ -427,11 +426,11 @@ class TestNames:
 
 class TestClosing:
     def test_without_ever_having_fetched(self) -> None:
-        asyncio.run(KeySource("http://127.0.0.1:1/jwks").close())
+        asyncio.run(JwksClient("http://127.0.0.1:1/jwks").close())
 
     def test_gives_up_a_fetch_under_way(self, identity: IdentityServer) -> None:
         async def run() -> None:
-            source = KeySource(f"{identity.origin}/api/auth/jwks")
+            source = JwksClient(f"{identity.origin}/api/auth/jwks")
             waiting = asyncio.create_task(source.refresh())
             while not identity.fetches:  # noqa: ASYNC110 - counted by the server's thread
                 await asyncio.sleep(0.01)

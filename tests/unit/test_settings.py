@@ -424,7 +424,7 @@ class TestKeySet:
     def test_url_of_better_auth_says_all_that_is_needed(self, url: str, key_set: str, origin: str) -> None:
         chosen = settings(database_url=URL, better_auth_url=url)
 
-        assert (chosen.key_set_url, chosen.issuers, chosen.audiences) == (key_set, (origin,), (origin,))
+        assert (chosen.jwks_url, chosen.issuers, chosen.audiences) == (key_set, (origin,), (origin,))
         assert chosen.signing_secret() is None
 
     def test_each_part_can_be_set_by_itself(self) -> None:
@@ -435,7 +435,7 @@ class TestKeySet:
             better_auth_audience="api",
         )
 
-        assert chosen.key_set_url == "http://auth:3000/keys"
+        assert chosen.jwks_url == "http://auth:3000/keys"
         assert chosen.issuers == ("https://b.example", "https://c.example")
         assert chosen.audiences == ("api",)
 
@@ -459,14 +459,14 @@ class TestKeySet:
         ],
     )
     def test_plain_http_is_allowed_where_nobody_else_listens(self, url: str) -> None:
-        assert settings(better_auth_url=url).key_set_url == f"{url}/api/auth/jwks"
+        assert settings(better_auth_url=url).jwks_url == f"{url}/api/auth/jwks"
 
     @pytest.mark.parametrize("url", ["http://app.example.com", "http://8.8.8.8", "http://localhost.example.com"])
     def test_plain_http_elsewhere_must_be_allowed(self, url: str) -> None:
         assert explain(refused(better_auth_url=url)) == [
             "The key set's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http."
         ]
-        assert settings(better_auth_url=url, better_auth_allow_http=True).key_set_url == f"{url}/api/auth/jwks"
+        assert settings(better_auth_url=url, better_auth_allow_http=True).jwks_url == f"{url}/api/auth/jwks"
 
     @pytest.mark.parametrize(
         "url", ["app.example.com", "ftp://a.example", "https://", "https://u:p@a.example", "/jwks"]

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from tests.harness import SECRET, free_port
-from tests.key_sets import IdentityServer, SigningKey, verify_with_fresh_keys
+from tests.identity_server import IdentityServer, SigningKey, verify_with_fresh_keys
 from tests.unit.test_tokens import ISSUER, NOW, USER, Clock, forge, payload, segment, without
-from todo_api.tokens import InvalidToken, KeySource, KeysUnavailable, UnknownKey, Verifier, peek, sign
-from todo_api.tokens import jwks_client as key_source
-from todo_api.tokens.claims import LATEST_TIME, LEEWAY_SECONDS
-from todo_api.tokens.jwks import UnusableKeySet, parse
-from todo_api.tokens.verifier import CACHED_TOKENS, LONGEST_TOKEN_BYTES
+from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, UnknownKey, Verifier, jwks_client, peek, sign
+from todo_api.tokens.claims import LEEWAY_SECONDS, MAX_TIME
+from todo_api.tokens.jwks import UnusableJwks, parse
+from todo_api.tokens.verifier import CACHED_TOKENS, MAX_TOKEN_BYTES
 
 KEY = SigningKey("Ed25519", "one")
 
@@ -45,7 +44,7 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("token", "expected"),
         [
-            (b"x" * (LONGEST_TOKEN_BYTES + 1), "too long"),
+            (b"x" * (MAX_TOKEN_BYTES + 1), "too long"),
             (forge(payload()) + b"=", "padded"),
             (b"e30.e30.AAAA", "no algorithm"),
             (forge(payload(), {"alg": "HS256", "crit": ["exp"]}), "crit"),
@@ -77,7 +76,7 @@ class TestReasons:
         ],
     )
     def test_log_is_told_what_is_wrong_with_a_key_set(self, content: bytes, expected: str) -> None:
-        with pytest.raises(UnusableKeySet) as caught:
+        with pytest.raises(UnusableJwks) as caught:
             parse(content)
 
         assert str(caught.value) == expected
@@ -85,7 +84,7 @@ class TestReasons:
 
 class TestBoundaries:
     def test_token_may_have_8192_bytes(self) -> None:
-        assert verified(as_long_as(LONGEST_TOKEN_BYTES)) == USER
+        assert verified(as_long_as(MAX_TOKEN_BYTES)) == USER
 
     def test_leeway_ends_with_its_last_second(self) -> None:
         assert verified(forge(payload(nbf=NOW + LEEWAY_SECONDS, iat=NOW + LEEWAY_SECONDS))) == USER
@@ -93,8 +92,8 @@ class TestBoundaries:
         assert reason(forge(payload(exp=NOW - LEEWAY_SECONDS))) == "expired"
 
     def test_year_10000_is_no_time(self) -> None:
-        assert verified(forge(payload(exp=LATEST_TIME - 1))) == USER
-        assert reason(forge(payload(exp=LATEST_TIME))) == "exp is out of range"
+        assert verified(forge(payload(exp=MAX_TIME - 1))) == USER
+        assert reason(forge(payload(exp=MAX_TIME))) == "exp is out of range"
 
 
 class TestMemory:
@@ -136,7 +135,7 @@ class Both:
     def __init__(self, identity: IdentityServer) -> None:
         self.identity = identity
         self.clock = Clock()
-        self.source = KeySource(f"{identity.origin}/jwks", clock=self.clock)
+        self.source = JwksClient(f"{identity.origin}/jwks", clock=self.clock)
         names = (identity.origin,)
         self.verifier = Verifier(SECRET, keys=self.source, issuers=names, audiences=names)
 
@@ -212,7 +211,7 @@ class TestBothFamilies:
             assert [await both.verify(token) for token in tokens] == [USER, USER]
             for token, key in zip(tokens, others, strict=True):
                 both.identity.keys.remove(key)
-                both.clock.now += key_source.FRESH_SECONDS
+                both.clock.now += jwks_client.FRESH_SECONDS
                 await both.verify(both.token())
                 await both.settle()
                 with pytest.raises(UnknownKey):
@@ -240,7 +239,7 @@ class TestDownload:
 
     def test_gives_up_at_the_fourth_redirect(self) -> None:
         async def work(both: Both) -> None:
-            with pytest.raises(KeysUnavailable, match="too many redirects"):
+            with pytest.raises(JwksUnavailable, match="too many redirects"):
                 await both.source.refresh()
 
         assert play(work, moves=4).fetches == 4
@@ -251,7 +250,7 @@ class TestDownload:
         async def work(both: Both) -> None:
             assert await both.verify(both.token()) == USER
 
-        play(work, body=content.ljust(key_source.LARGEST_SET_BYTES))
+        play(work, body=content.ljust(jwks_client.MAX_JWKS_BYTES))
 
     @pytest.mark.parametrize(
         ("answers", "expected"),
@@ -259,7 +258,7 @@ class TestDownload:
             ({"status": 404}, "status 404"),
             ({"moves": 100}, "too many redirects"),
             ({"status": 302, "location": "http://127.0.0.1:1/jwks"}, "redirected to another origin"),
-            ({"body": b" " * (key_source.LARGEST_SET_BYTES + 1)}, "too large"),
+            ({"body": b" " * (jwks_client.MAX_JWKS_BYTES + 1)}, "too large"),
             ({"body": b"[]"}, "not a JSON object"),
         ],
     )
@@ -269,17 +268,17 @@ class TestDownload:
         async def work(both: Both) -> None:
             waits = []
             for _ in range(4):
-                with pytest.raises(KeysUnavailable) as caught:
+                with pytest.raises(JwksUnavailable) as caught:
                     await both.source.refresh()
                 assert str(caught.value) == caught.value.reason == expected
                 waits.append(caught.value.retry_after_seconds)
             assert waits == [1, 1, 5, 5]
             both.clock.now += 2.5
-            with pytest.raises(KeysUnavailable) as caught:
+            with pytest.raises(JwksUnavailable) as caught:
                 await both.source.refresh()
             assert caught.value.retry_after_seconds == 2
 
-        caplog.set_level(logging.WARNING, key_source.log.name)
+        caplog.set_level(logging.WARNING, jwks_client.log.name)
         play(work, **answers)
 
         assert {(line.getMessage(), line.__dict__["reason"]) for line in caplog.records} == {
@@ -287,10 +286,10 @@ class TestDownload:
         }
 
     def test_failure_without_words_is_named_by_its_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(key_source, "FETCH_SECONDS", 0.05)
+        monkeypatch.setattr(jwks_client, "FETCH_SECONDS", 0.05)
 
         async def work(both: Both) -> None:
-            with pytest.raises(KeysUnavailable) as caught:
+            with pytest.raises(JwksUnavailable) as caught:
                 await both.source.refresh()
             assert caught.value.reason == "TimeoutError"
 
@@ -300,7 +299,7 @@ class TestDownload:
         async def work(both: Both) -> None:
             await both.verify(both.token())
             both.identity.status = 500
-            both.clock.now += key_source.FRESH_SECONDS
+            both.clock.now += jwks_client.FRESH_SECONDS
             for seconds, fetches in ((0, 2), (19, 2), (1, 3)):
                 both.clock.now += seconds
                 await both.verify(both.token())
@@ -310,7 +309,7 @@ class TestDownload:
         play(work)
 
     def test_before_the_first_there_is_no_removal(self) -> None:
-        source = KeySource("http://127.0.0.1:1/jwks")
+        source = JwksClient("http://127.0.0.1:1/jwks")
 
         assert source.removals == 0
         source.keep_fresh()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 LEEWAY_SECONDS = 10
-LONGEST_SUBJECT = 255
-LATEST_TIME = 253_402_300_800  # the year 10000
+MAX_SUBJECT_LENGTH = 255
+MAX_TIME = 253_402_300_800  # the year 10000
 
 
 class InvalidToken(Exception):
@@ -124,7 +124,7 @@ def _time(payload: Mapping[str, Any], name: str) -> float | None:
     value = payload[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidToken(f"{name} is not a number")
-    if not 0 <= value < LATEST_TIME or not math.isfinite(value):
+    if not 0 <= value < MAX_TIME or not math.isfinite(value):
         raise InvalidToken(f"{name} is out of range")
     return float(value)
 
@@ -145,7 +145,7 @@ def _user(payload: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _subject(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_SUBJECT or _text(value) is None:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_SUBJECT_LENGTH or _text(value) is None:
         raise InvalidToken("subject is unusable")
     return value
 

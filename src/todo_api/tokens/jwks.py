@@ -14,8 +14,8 @@ from jwt.exceptions import PyJWTError
 
 from todo_api.tokens.claims import InvalidToken, json_object
 
-MOST_KEYS = 100
-SMALLEST_RSA_BITS = 2048  # RFC 7518 §3.3
+MAX_KEYS = 100
+MIN_RSA_BITS = 2048  # RFC 7518 §3.3
 
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 ALGORITHMS_BY_KIND: Mapping[tuple[Any, Any], tuple[str, ...]] = {
@@ -32,7 +32,7 @@ ALGORITHMS = frozenset(name for names in ALGORITHMS_BY_KIND.values() for name in
 _jws = PyJWS(algorithms=sorted(ALGORITHMS))
 
 
-class UnusableKeySet(Exception):
+class UnusableJwks(Exception):
     """What was fetched is no key set, or holds no key that can be used."""
 
 
@@ -47,7 +47,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class KeySet:
+class Jwks:
     """Public keys, in the order in which they were published."""
 
     keys: tuple[Key, ...] = ()
@@ -58,22 +58,22 @@ class KeySet:
         return fitting[0] if len(fitting) == 1 or (fitting and key_id is not None) else None
 
 
-def parse(content: bytes) -> KeySet:
+def parse(content: bytes) -> Jwks:
     """Read a JWK Set (RFC 7517 §5).
 
     Raises:
-        UnusableKeySet: it is none, or none of its keys can be used.
+        UnusableJwks: it is none, or none of its keys can be used.
     """
     try:
         published = json_object(content).get("keys")
     except InvalidToken:
-        raise UnusableKeySet("not a JSON object") from None
+        raise UnusableJwks("not a JSON object") from None
     if not isinstance(published, list):
-        raise UnusableKeySet("no keys member")
-    keys = tuple(key for key in map(_key, published[:MOST_KEYS]) if key is not None)
+        raise UnusableJwks("no keys member")
+    keys = tuple(key for key in map(_key, published[:MAX_KEYS]) if key is not None)
     if not keys:
-        raise UnusableKeySet("no key that can be used" if published else "empty")
-    return KeySet(keys)
+        raise UnusableJwks("no key that can be used" if published else "empty")
+    return Jwks(keys)
 
 
 def decode(token: bytes, key: Key, algorithm: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _key(jwk: Any) -> Key | None:
         public = _ALGORITHMS[algorithms[0]].from_jwk(numbers)  # without its private part, should it hold one
     except (PyJWTError, ValueError, TypeError):
         return None
-    if getattr(public, "key_size", SMALLEST_RSA_BITS) < SMALLEST_RSA_BITS and numbers["kty"] == "RSA":
+    if getattr(public, "key_size", MIN_RSA_BITS) < MIN_RSA_BITS and numbers["kty"] == "RSA":
         return None
     return Key(key_id, frozenset(algorithms), frozenset(numbers.items()), public)
 

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from todo_api.tokens.jwks import KeySet, UnusableKeySet, parse
+from todo_api.tokens.jwks import Jwks, UnusableJwks, parse
 
 FRESH_SECONDS = 300.0
 """How long a set serves before it is fetched again beside a request: the grace of a removed key."""
@@ -27,13 +27,13 @@ WITHOUT_KEYS_SECONDS = 5.0
 """The same, while there is no key set to serve with."""
 
 FETCH_SECONDS = 4.0
-LARGEST_SET_BYTES = 256 * 1024
-MOST_REDIRECTS = 3
+MAX_JWKS_BYTES = 256 * 1024
+MAX_REDIRECTS = 3
 
 log = logging.getLogger(__name__)
 
 
-class KeysUnavailable(Exception):
+class JwksUnavailable(Exception):
     """No key set was ever obtained, so a token can be neither trusted nor refused."""
 
     def __init__(self, reason: str, retry_after_seconds: int) -> None:
@@ -42,7 +42,7 @@ class KeysUnavailable(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class KeySource:
+class JwksClient:
     """The present key set of one address.
 
     Args:
@@ -52,7 +52,7 @@ class KeySource:
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.url = url
-        self.keys = KeySet()
+        self.keys = Jwks()
         self.removals = 0
         self._clock = clock
         self._allowance = float(ALLOWANCE)
@@ -66,14 +66,14 @@ class KeySource:
         """Fetch the set, together with whoever else wants it, as far as the allowance goes.
 
         Raises:
-            KeysUnavailable: there is still none.
+            JwksUnavailable: there is still none.
         """
         if self._fetching is None and self._may_fetch():
             self._begin()
         if self._fetching is not None:
             await asyncio.shield(self._fetching)  # who leaves does not take it along
         if not self.keys.keys:
-            raise KeysUnavailable(self._failure, max(1, round((1 - self._allowance) * self._pace())))
+            raise JwksUnavailable(self._failure, max(1, round((1 - self._allowance) * self._pace())))
 
     def keep_fresh(self) -> None:
         """Fetch the set in the background if it has served for long."""
@@ -108,7 +108,7 @@ class KeySource:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 keys = parse(await self._download())
-        except (httpx.HTTPError, httpx.InvalidURL, UnusableKeySet, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnusableJwks, OSError, ValueError) as error:
             self._failure = str(error) or type(error).__name__
             self._fresh_until = self._clock() + ALLOWANCE_SECONDS
             log.warning("key set not obtained", extra={"reason": self._failure})
@@ -122,24 +122,24 @@ class KeySource:
         """The body of the answer. Redirects are followed to the same origin alone.
 
         Raises:
-            httpx.HTTPError, UnusableKeySet: there is none, or it is too large.
+            httpx.HTTPError, UnusableJwks: there is none, or it is too large.
         """
         if self._client is None:
             self._client = httpx.AsyncClient(trust_env=False, headers={"Accept": "application/json"})
         url = self.url
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             async with self._client.stream("GET", url) as response:
                 if response.is_redirect:
                     url = urljoin(url, response.headers.get("location", ""))
                     if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
-                        raise UnusableKeySet("redirected to another origin")
+                        raise UnusableJwks("redirected to another origin")
                     continue
                 if response.status_code != 200:
-                    raise UnusableKeySet(f"status {response.status_code}")
+                    raise UnusableJwks(f"status {response.status_code}")
                 content = b""
                 async for chunk in response.aiter_bytes():
                     content += chunk
-                    if len(content) > LARGEST_SET_BYTES:
-                        raise UnusableKeySet("too large")
+                    if len(content) > MAX_JWKS_BYTES:
+                        raise UnusableJwks("too large")
                 return content
-        raise UnusableKeySet("too many redirects")
+        raise UnusableJwks("too many redirects")

@@ -16,9 +16,9 @@ from todo_api.tokens import hs256 as shared_secret
 from todo_api.tokens import jwks as key_set
 from todo_api.tokens.claims import LEEWAY_SECONDS, Claims, InvalidToken, Names, json_object, read_claims
 from todo_api.tokens.jwks import Key
-from todo_api.tokens.jwks_client import KeySource
+from todo_api.tokens.jwks_client import JwksClient
 
-LONGEST_TOKEN_BYTES = 8192
+MAX_TOKEN_BYTES = 8192
 CACHED_TOKENS = 10_000
 
 
@@ -41,7 +41,7 @@ class Verifier:
         self,
         secret: str | None = None,
         *,
-        keys: KeySource | None = None,
+        keys: JwksClient | None = None,
         issuers: tuple[str, ...] = (),
         audiences: tuple[str, ...] = (),
         clock: Callable[[], float] = time.time,
@@ -81,13 +81,13 @@ class Verifier:
         """Look for new keys after ``UnknownKey``.
 
         Raises:
-            KeysUnavailable: no key set was ever obtained.
+            JwksUnavailable: no key set was ever obtained.
         """
         if self._keys is not None:
             await self._keys.refresh()
 
     def _examine(self, token: bytes) -> tuple[Claims, Key | None]:
-        if len(token) > LONGEST_TOKEN_BYTES:
+        if len(token) > MAX_TOKEN_BYTES:
             raise InvalidToken("too long")
         if b"=" in token:
             raise InvalidToken("padded")  # RFC 7515 §2: base64url without padding
@@ -115,7 +115,7 @@ class Verifier:
             raise InvalidToken("no subject")  # the cookie cache is signed with the secret
         return claims, key
 
-    def _key(self, header: Mapping[str, Any], algorithm: str, keys: KeySource) -> Key:
+    def _key(self, header: Mapping[str, Any], algorithm: str, keys: JwksClient) -> Key:
         key_id = header.get("kid")
         if not isinstance(key_id, str | None):
             raise InvalidToken("kid")
@@ -124,7 +124,7 @@ class Verifier:
             raise UnknownKey("unknown key")
         return key
 
-    def _forget_removed_keys(self, keys: KeySource) -> None:
+    def _forget_removed_keys(self, keys: JwksClient) -> None:
         self._removals = keys.removals
         present = {None, *keys.keys.keys}
         self._verified = {digest: known for digest, known in self._verified.items() if known[1] in present}
