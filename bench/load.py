@@ -13,7 +13,6 @@ from bench.database import ACTIVE_USERS, TASKS_PER_USER, Postgres, Target
 from bench.machine import pinned, sample
 from todo_api import queries
 from todo_api.db import Statement, compile_statement
-from todo_api.db.statements import GUARD
 
 SCRIPT = Path(__file__).with_name("mixed.lua")
 ANSWER_SECONDS = 30
@@ -166,12 +165,12 @@ def _number(pattern: str, text: str) -> float:
 
 
 def _script(statement: Any) -> str:
-    """A pgbench script: the guard and the statement in one flight, as the service sends them."""
+    """A pgbench script: the preamble and the statement in one flight, as the service sends them."""
     lines = [
         f"\\set user random(0, {ACTIVE_USERS - 1})",
         f"\\set id :user + 1 + {ACTIVE_USERS} * random(0, {TASKS_PER_USER - 1})",
         "\\startpipeline",
-        f"{_inline(GUARD)};",
+        f"{_inline(compile_statement(queries.TRANSACTION_PREAMBLE))};",
         f"{_inline(compile_statement(statement))};",
         "\\endpipeline",
     ]

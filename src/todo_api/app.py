@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,9 +24,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from todo_api import __version__, migrations
+from todo_api import __version__, migrations, queries
 from todo_api.auth import Authentication
-from todo_api.db import Database, DatabaseError, Limits, SchemaMissing, StatementFailed
+from todo_api.db import DatabaseError, Limits, Pool, SchemaMissing, StatementFailed, compile_statement
 from todo_api.local import postgres
 from todo_api.middleware.access_log import Observer
 from todo_api.middleware.cors import Cors
@@ -59,6 +60,7 @@ EXPOSED_HEADERS = (
     "Idempotent-Replayed",
     "Preference-Applied",
 )
+PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 SCHEMA_MISSING = "The database is not migrated to this version; run `todo-api migrate`."
 
 
@@ -156,10 +158,8 @@ def _lifespan(
         else:
             local = await asyncio.to_thread(_start_local, settings.data_dir)
             url = local.url
-        if spans is None:
-            database = Database(url, pooled=settings.pooled, limits=limits)
-        else:
-            database = tracing.TracedDatabase(url, pooled=settings.pooled, limits=limits, provider=spans)
+        pool = Pool if spans is None else partial(tracing.TracedPool, provider=spans)
+        database = pool(url, preamble=PREAMBLE, application_name="todo-api", pooled=settings.pooled, limits=limits)
         _spare_the_collector()
         _end_with_the_parent()
         try:

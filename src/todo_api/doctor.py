@@ -14,11 +14,12 @@ from typing import Any
 import psycopg
 
 from todo_api import migrations, queries
-from todo_api.db import Database, DatabaseError, SchemaMissing, compile_statement
+from todo_api.db import DatabaseError, Pool, SchemaMissing, compile_statement
 from todo_api.local import postgres
 from todo_api.settings import Settings
 from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, UnknownKey, Verifier, peek
 
+PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
 CONNECT_SECONDS = 15
@@ -91,7 +92,7 @@ async def _examine_database(settings: Settings, url: str) -> list[Finding]:
         await (await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)).close()
     except psycopg.Error as error:
         return [Finding(ok=False, what=f"The database cannot be reached: {str(error).partition(chr(10))[0]}.")]
-    database = Database(url, pooled=settings.pooled)
+    database = Pool(url, preamble=PREAMBLE, application_name="todo-api doctor", pooled=settings.pooled)
     try:
         ((at_head, protected),) = await database.run(SCHEMA_STATE, "", head=migrations.head())
     except SchemaMissing:

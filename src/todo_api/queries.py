@@ -224,6 +224,25 @@ COMPLETE_UNCHANGED_TASK = _if_unchanged(_complete)
 DELETE_UNCHANGED_TASK = _if_unchanged(_delete)
 """``DELETE_TASK`` under a precondition. Binds ``versions`` too, a list of times."""
 
+ROLE = "todo_api"
+"""The role that every transaction assumes: it owns nothing and bypasses no row-level security."""
+
+USER_SETTING = "todo_api.user_id"
+"""The transaction-local setting on which the row-level security policies stand."""
+
+
+def _set_local(setting: str, value: Any) -> Any:
+    return func.set_config(literal_column(f"'{setting}'"), value, true())
+
+
+TRANSACTION_PREAMBLE = select_columns(
+    _set_local("role", literal_column(f"'{ROLE}'")),
+    _set_local(USER_SETTING, bindparam("owner", type_=Text)),
+    _set_local("statement_timeout", bindparam("statement_timeout_milliseconds", type_=Text)),
+)
+"""What precedes each statement in its transaction and in the same round trip.
+Binds ``owner``, ``statement_timeout_milliseconds`` (a number in a string)."""
+
 SCHEMA_STATE = select(
     (literal_column("version_num", Text) == bindparam("head", type_=Text)).label("at_head"),
     and_(

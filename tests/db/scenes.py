@@ -14,13 +14,14 @@ from sqlalchemy import BigInteger, Float, Text, bindparam, cast, func, literal_c
 from sqlmodel import select as select_rows
 
 from todo_api import queries
-from todo_api.db import Database, Limits, Row, compile_statement
+from todo_api.db import Limits, Pool, Row, compile_statement
 from todo_api.models import Task
 from todo_api.server.event_loop import EventLoop
 
 PATIENCE_SECONDS = 5.0
 SCENE_SECONDS = 15.0
 
+PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 INSERT = compile_statement(queries.INSERT_TASK)
 INSERT_ONCE = compile_statement(queries.INSERT_TASK_ONCE, repeatable=True)
 SELECT = compile_statement(queries.SELECT_TASK)
@@ -58,10 +59,15 @@ def play(scene: Coroutine[Any, Any, None], loop: Loop = EventLoop) -> None:
     assert faults == []
 
 
+def new_pool(url: str, **options: Any) -> Pool:
+    """A pool as the service makes it; to be closed."""
+    return Pool(url, preamble=PREAMBLE, application_name="todo-api", **options)
+
+
 @asynccontextmanager
-async def opened(url: str, *, pooled: bool = False, **limits: Any) -> AsyncIterator[Database]:
+async def opened(url: str, *, pooled: bool = False, **limits: Any) -> AsyncIterator[Pool]:
     """A database for one block."""
-    database = Database(url, pooled=pooled, limits=Limits(**limits))
+    database = new_pool(url, pooled=pooled, limits=Limits(**limits))
     try:
         yield database
     finally:
@@ -73,7 +79,7 @@ def new_owner() -> str:
     return f"user{secrets.token_hex(14)}"
 
 
-async def insert(database: Database, owner: str, title: str = "Buy milk", description: str | None = None) -> int:
+async def insert(database: Pool, owner: str, title: str = "Buy milk", description: str | None = None) -> int:
     """Create a task; its id."""
     rows = await database.run(
         INSERT, owner, email=None, name=None, title=title, description=description, completed=False
@@ -81,7 +87,7 @@ async def insert(database: Database, owner: str, title: str = "Buy milk", descri
     return ids(rows)[0]
 
 
-async def insert_once(database: Database, owner: str, key: str, *, title: str = "Buy milk") -> Row:
+async def insert_once(database: Pool, owner: str, key: str, *, title: str = "Buy milk") -> Row:
     """Create a task with a key, as one request does; the row that answers it."""
     rows = await database.run(
         INSERT_ONCE,
@@ -98,24 +104,24 @@ async def insert_once(database: Database, owner: str, key: str, *, title: str = 
     return rows[0]
 
 
-async def echo(database: Database, value: str) -> str:
+async def echo(database: Pool, value: str) -> str:
     """What comes back for a value."""
     rows = await database.run(ECHO, "someone", value=value)
     answer: str = rows[0][0]
     return answer
 
 
-async def sleep(database: Database, seconds: float, value: str = "") -> str:
+async def sleep(database: Pool, seconds: float, value: str = "") -> str:
     """What comes back for a value after a while."""
     rows = await database.run(SLEEP, "someone", value=value, seconds=str(seconds))
     answer: str = rows[0][0]
     return answer
 
 
-async def warm(database: Database, connections: int) -> None:
+async def warm(database: Pool, connections: int) -> None:
     """Have so many connections open, idle and prepared."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(database._pipelines) < connections:
+        while len(database._connections) < connections:
             await asyncio.gather(*(sleep(database, 0.01) for _ in range(8 * connections)))
         await asyncio.gather(*(echo(database, "") for _ in range(16 * connections)))
 

@@ -24,6 +24,7 @@ from tests.db.scenes import (
     EVERY_TASK,
     INSERT,
     LIST,
+    PREAMBLE,
     SELECT,
     UPDATE,
     UPDATE_UNCHANGED,
@@ -46,10 +47,8 @@ from tests.harness import database_url
 from tests.proxies import Proxy, proxying, url_through
 from todo_api import migrations, queries
 from todo_api.db import (
-    ROLE,
-    USER_SETTING,
-    Database,
     DatabaseError,
+    Pool,
     SchemaMissing,
     Statement,
     StatementFailed,
@@ -57,8 +56,8 @@ from todo_api.db import (
     compile_statement,
 )
 from todo_api.db.connection import SWEEP_SECONDS
-from todo_api.db.statements import GUARD
 from todo_api.models import IdempotencyKey, Task, User
+from todo_api.queries import ROLE, USER_SETTING
 
 BIG = 5_000_000
 MEGABYTE = 2**20
@@ -73,7 +72,7 @@ PREPARED = compile_statement(
 LENGTH = compile_statement(select(func.length(bindparam("value", type_=Text))))
 
 
-async def prepared(database: Database) -> dict[bytes, int]:
+async def prepared(database: Pool) -> dict[bytes, int]:
     """What is prepared on its only connection, and how often each was used."""
     return {name.encode(): uses for name, uses in await database.run(PREPARED, "someone")}
 
@@ -183,7 +182,7 @@ class TestPrepared:
                 for number in range(3):
                     await echo(database, str(number))
 
-                assert await prepared(database) == {GUARD.name: 4, ECHO.name: 3, PREPARED.name: 1}
+                assert await prepared(database) == {PREAMBLE.name: 4, ECHO.name: 3, PREPARED.name: 1}
 
         play(scene())
 
@@ -296,7 +295,7 @@ class TestManyCallers:
         play(scene())
 
     def test_answers_larger_than_a_socket_buffer_mix_with_small_ones(self, worker_database: str) -> None:
-        async def text(database: Database, times: int) -> int:
+        async def text(database: Pool, times: int) -> int:
             return len((await database.run(REPEAT, "someone", times=times))[0][0])
 
         async def scene() -> None:
@@ -308,7 +307,7 @@ class TestManyCallers:
         play(scene())
 
     def test_parameters_larger_than_a_socket_buffer_mix_with_small_ones(self, worker_database: str) -> None:
-        async def length(database: Database, size: int) -> int:
+        async def length(database: Pool, size: int) -> int:
             return int((await database.run(LENGTH, "someone", value="ü" * size))[0][0] or -1)
 
         async def scene() -> None:
@@ -329,7 +328,7 @@ class TestManyCallers:
                 text = "x" * 16 * MEGABYTE
 
                 assert await database.run(LENGTH, "someone", value=text) == [(len(text),)]
-                assert not asyncio.get_running_loop().remove_writer(database._pipelines[0]._socket)
+                assert not asyncio.get_running_loop().remove_writer(database._connections[0]._socket)
 
         play(scene(), asyncio.new_event_loop)  # uvloop does not tell whether there was one
 
@@ -416,7 +415,7 @@ class TestFailure:
 
                 assert [isinstance(answer, SchemaMissing) for answer in answers] == [n % 3 == 0 for n in range(12)]
                 assert [answers[n] for n in (1, 2, 10, 11)] == ["1", "2", "10", "11"]
-                assert set(await prepared(database)) == {GUARD.name, ECHO.name, PREPARED.name}
+                assert set(await prepared(database)) == {PREAMBLE.name, ECHO.name, PREPARED.name}
 
         play(scene())
 
@@ -680,8 +679,8 @@ class TestRowLevelSecurity:
 
         play(scene())
 
-    def test_login_sees_everything_without_the_guard_unless_it_owns_the_tables(self, login: str) -> None:
-        """The confinement above is the guard's doing, not a lack of rights."""
+    def test_login_sees_everything_without_the_preamble_unless_it_owns_the_tables(self, login: str) -> None:
+        """The confinement above is the preamble's doing, not a lack of rights."""
 
         async def scene() -> None:
             async with opened(login) as database:
@@ -699,7 +698,7 @@ class TestRowLevelSecurity:
                 await insert(database, new_owner())
                 with pytest.raises(StatementFailed):
                     await database.run(DIVIDE, new_owner(), by=0)
-                raw = database._pipelines[0]._pq
+                raw = database._connections[0]._pq
                 asyncio.get_running_loop().remove_reader(raw.socket)
                 raw.exit_pipeline_mode()
                 answer = raw.exec_(

@@ -18,7 +18,7 @@ from tests.db.scenes import (
     play,
 )
 from tests.pooler import PGBOUNCER, POOL, pooling
-from todo_api.db import USER_SETTING
+from todo_api.queries import USER_SETTING
 
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
 

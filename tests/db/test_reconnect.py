@@ -33,7 +33,7 @@ from tests.db.scenes import (
 )
 from tests.harness import free_port
 from tests.proxies import Proxy, proxying, url_through
-from todo_api.db import Database, Unavailable, compile_statement
+from todo_api.db import Pool, Unavailable, compile_statement
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def proxy(worker_database: str) -> Iterator[Proxy]:
         yield proxy
 
 
-async def insert_all(database: Database, owner: str, titles: list[str]) -> tuple[list[str], list[BaseException]]:
+async def insert_all(database: Pool, owner: str, titles: list[str]) -> tuple[list[str], list[BaseException]]:
     """Create tasks at once; the titles that were acknowledged, and what the others met."""
     answers = await asyncio.gather(*(insert(database, owner, title) for title in titles), return_exceptions=True)
     acknowledged = [title for title, answer in zip(titles, answers, strict=True) if isinstance(answer, int)]
@@ -61,7 +61,7 @@ class TestBackendsEnded:
             async with opened(witness.url) as database:
                 await warm(database, 4)
                 assert witness.terminate() == 4
-                await until(lambda: not database._pipelines)
+                await until(lambda: not database._connections)
                 owner = new_owner()
                 task = await insert(database, owner)
 
@@ -233,7 +233,7 @@ class TestCut:
                 proxy.silence()
                 proxy.cut_after(answer_bytes)
                 writes = asyncio.create_task(insert_all(database, owner, titles))
-                await until(lambda: len(database._pipelines[0].pending) == len(titles))
+                await until(lambda: len(database._connections[0].pending) == len(titles))
                 proxy.resume()
                 acknowledged, failures = await writes
                 written = witness.titles(owner)
@@ -273,7 +273,7 @@ class TestCut:
                 text = "x" * 2**25
                 read = asyncio.create_task(echo(database, text))
                 await asyncio.sleep(0.1)
-                assert database._pipelines[0]._writing
+                assert database._connections[0]._writing
                 proxy.cut()
                 proxy.resume()
 
@@ -521,7 +521,7 @@ class TestSilence:
                 answers = await asyncio.gather(*works, return_exceptions=True)
                 assert all(isinstance(answer, Unavailable) for answer in answers)
                 assert time.monotonic() - started < 1.3
-                await until(lambda: not database._pipelines, seconds=1)
+                await until(lambda: not database._connections, seconds=1)
                 owner = new_owner()
                 task = await insert(database, owner)
 
@@ -556,7 +556,7 @@ class TestSilence:
                 await echo(database, "")
                 proxy.lose()
                 stuck = [asyncio.create_task(insert(database, new_owner())) for _ in range(8)]
-                await until(lambda: len(database._pipelines) > 1)
+                await until(lambda: len(database._connections) > 1)
                 answers = [await echo(database, str(number)) for number in range(10)]
 
                 assert answers == [str(number) for number in range(10)]
@@ -599,7 +599,7 @@ class TestDefaults:
         async def scene() -> None:
             async with opened(url_through(proxy.port, worker_database)) as database:
                 await echo(database, "")
-                with socket.socket(fileno=os.dup(database._pipelines[0]._socket)) as connection:
+                with socket.socket(fileno=os.dup(database._connections[0]._socket)) as connection:
                     option = partial(connection.getsockopt, socket.IPPROTO_TCP)
                     idle = option(socket.TCP_KEEPIDLE) + option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT)
 

@@ -9,10 +9,10 @@ from sqlmodel import select
 
 from tests.db.scenes import opened, play
 from todo_api import queries
-from todo_api.db import compile_statement
+from todo_api.db import Pool, compile_statement
 from todo_api.models import Task
 
-LONGEST_NAME_BYTES = 63
+MAX_NAME_BYTES = 63
 """What PostgreSQL keeps of a name (NAMEDATALEN - 1)."""
 
 READS = {"SELECT_TASK": queries.SELECT_TASK, "list": queries.list_tasks(), "SCHEMA_STATE": queries.SCHEMA_STATE}
@@ -38,16 +38,22 @@ class TestRepeatable:
 
 
 class TestName:
-    def test_it_tells_whose_it_is_and_the_server_keeps_all_of_it(self) -> None:
-        name = compile_statement(queries.SELECT_TASK).name
-
-        assert name.startswith(b"todo_api_")
-        assert len(name) <= LONGEST_NAME_BYTES
+    def test_server_keeps_all_of_it(self) -> None:
+        assert 0 < len(compile_statement(queries.SELECT_TASK).name) <= MAX_NAME_BYTES
 
     def test_same_text_has_the_same_name_and_another_text_another(self) -> None:
         names = [compile_statement(select(column)).name for column in (Task.id, Task.id, Task.title)]
 
         assert names[0] == names[1] != names[2]
+
+
+class TestPreamble:
+    def test_one_whose_binds_the_pool_cannot_fill_is_rejected(self) -> None:
+        async def scene() -> None:
+            with pytest.raises(ValueError, match="owner"):
+                Pool("", preamble=compile_statement(queries.SELECT_TASK), application_name="test")
+
+        play(scene())
 
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)

@@ -205,14 +205,14 @@ class Load:
 
 @contextmanager
 def under_load(
-    *urls: str, database: str, longest_seconds: float, clients: int = CLIENTS, may_cut: bool = False
+    *urls: str, database: str, max_seconds: float, clients: int = CLIENTS, may_cut: bool = False
 ) -> Iterator[Load]:
     """Clients at work for one block; afterwards, nothing they were told may be untrue.
 
     Args:
         urls: where the service listens.
         database: the PostgreSQL URL under which to look at what was written.
-        longest_seconds: how long any answer may take.
+        max_seconds: how long any answer may take.
         may_cut: whether a connection may end before the answer.
     """
     load = Load(urls, SEED, clients)
@@ -220,7 +220,7 @@ def under_load(
         load.start()
         yield load
         load.stop()
-        judge(load.clients, database, longest_seconds=longest_seconds, may_cut=may_cut)
+        judge(load.clients, database, max_seconds=max_seconds, may_cut=may_cut)
     except (AssertionError, pytest.fail.Exception) as error:
         error.add_note(f"Seed {SEED}: FAULT_SEED={SEED} FAULT_SECONDS={SECONDS:g} .venv/bin/python -m pytest -n 0 …")
         raise
@@ -228,7 +228,7 @@ def under_load(
         load.stop()
 
 
-def judge(clients: Sequence[Client], database: str, *, longest_seconds: float, may_cut: bool) -> None:
+def judge(clients: Sequence[Client], database: str, *, max_seconds: float, may_cut: bool) -> None:
     """Hold every client's history against the rows that are there.
 
     Raises:
@@ -237,7 +237,7 @@ def judge(clients: Sequence[Client], database: str, *, longest_seconds: float, m
     found: list[str] = []
     for client in clients:
         found += complaints(client.user_id, client.steps, rows_of(client.user_id, database))
-        found += [f"slow: {step}" for step in client.steps if step.answered_at - step.sent_at > longest_seconds]
+        found += [f"slow: {step}" for step in client.steps if step.answered_at - step.sent_at > max_seconds]
         found += [f"cut: {step}" for step in client.steps if step.status is None and not may_cut]
     assert not found, f"{len(found)} broken promises:\n" + "\n".join(found[:10])
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.conftest import LONGEST_SECONDS, QUICK
+from tests.faults.conftest import MAX_SECONDS, QUICK
 from tests.faults.history import Kind
 from tests.faults.load import SEED, Client, judge
 from tests.faults.postgres import OwnPostgres
@@ -57,7 +57,7 @@ def test_what_may_be_repeated_succeeds_once_wherever_its_answer_is_cut(
 
         assert step is not None
         assert step.status == kind.value[1], position
-    judge([client], broken.url, longest_seconds=LONGEST_SECONDS, may_cut=False)
+    judge([client], broken.url, max_seconds=MAX_SECONDS, may_cut=False)
     assert not any(step.refused for step in client.steps)
 
 
@@ -71,6 +71,6 @@ def test_toggle_is_acknowledged_or_in_doubt_and_never_carried_out_twice_wherever
         step = client.ask(Kind.TOGGLE)
         assert step is not None
         statuses.add(step.status)
-    judge([client], broken.url, longest_seconds=LONGEST_SECONDS, may_cut=False)
+    judge([client], broken.url, max_seconds=MAX_SECONDS, may_cut=False)
 
     assert 503 in statuses

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.conftest import LONGEST_SECONDS, QUICK
+from tests.faults.conftest import MAX_SECONDS, QUICK
 from tests.faults.history import Kind
 from tests.faults.load import SECONDS, Load, under_load
 from tests.faults.postgres import MAX_CONNECTIONS, OwnPostgres
@@ -24,9 +24,9 @@ READS = {Kind.READ, Kind.LIST}
 
 
 @contextmanager
-def loaded(server: Server, own: OwnPostgres, longest_seconds: float = LONGEST_SECONDS) -> Iterator[Load]:
+def loaded(server: Server, own: OwnPostgres, max_seconds: float = MAX_SECONDS) -> Iterator[Load]:
     """Clients at work on a service while its database breaks."""
-    with under_load(server.url, database=own.url, longest_seconds=longest_seconds) as load:
+    with under_load(server.url, database=own.url, max_seconds=max_seconds) as load:
         yield load
 
 

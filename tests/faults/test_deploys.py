@@ -21,14 +21,14 @@ from todo_api.server.supervisor import WORKER_SECONDS
 
 pytestmark = pytest.mark.xdist_group("deploys")
 
-LONGEST_SECONDS = 5.0
+MAX_SECONDS = 5.0
 
 
 @contextmanager
 def loaded(*servers: Server, database: str, may_cut: bool = False) -> Iterator[Load]:
     """Clients at work on one service, or several."""
     urls = [server.url for server in servers]
-    with under_load(*urls, database=database, longest_seconds=LONGEST_SECONDS, may_cut=may_cut) as load:
+    with under_load(*urls, database=database, max_seconds=MAX_SECONDS, may_cut=may_cut) as load:
         yield load
 
 

@@ -1,39 +1,26 @@
-"""Users take turns: whoever asks much waits for whoever asks little, and never the other way round."""
+"""Slots are shared fairly: a user who asks for much waits for one who asks for little, never the reverse."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from todo_api.middleware import fair_queue as fairness
-from todo_api.middleware.fair_queue import TakingTurns
+from todo_api.middleware import fair_queue
+from todo_api.middleware.fair_queue import FairQueue
 from todo_api.settings import Settings
 
-PLACES = 4
-ROOM = 32
+SLOTS = 4
+MAX_WAITING = 32
 
 
-@dataclass
 class Scene:
-    """An application that works until told to finish, behind the doorkeeper."""
+    """Requests that hold their slot until they are told to finish."""
 
-    working: list[tuple[str, asyncio.Event]] = field(default_factory=list)
-    statuses: dict[str, list[int]] = field(default_factory=dict)
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.door = TakingTurns(self._work, PLACES)
-
-    async def _work(self, scope: Any, receive: Any, send: Any) -> None:
-        done = asyncio.Event()
-        self.working.append((scope["owner"].subject if "owner" in scope else "nobody", done))
-        assert len([user for user in self.at_work() if user != "nobody"]) <= PLACES
-        await done.wait()
-        assert await receive() == {"type": "http.disconnect"}
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+    def __init__(self) -> None:
+        self.queue = FairQueue(SLOTS)
+        self.served: list[tuple[str, asyncio.Event]] = []
+        self.answers: dict[str, list[bool]] = {}
+        self.tasks: list[asyncio.Task[None]] = []
 
     async def ask(self, user: str, times: int = 1) -> None:
         """Let a user ask, and wait until everything that can happen has."""
@@ -49,32 +36,32 @@ class Scene:
     async def finish(self, count: int = 1, user: str | None = None) -> None:
         """Let the oldest requests finish, of a user or of anybody."""
         for _ in range(count):
-            found = self.at_work().index(user) if user else 0
-            self.working.pop(found)[1].set()
+            found = self.holders().index(user) if user else 0
+            self.served.pop(found)[1].set()
             await settle()
 
     async def finish_all(self) -> None:
         """Let everything finish."""
-        while self.working:
+        while self.served:
             await self.finish()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def at_work(self) -> list[str]:
-        """Whose requests are being worked on."""
-        return [user for user, _ in self.working]
+    def holders(self) -> list[str]:
+        """Whose requests hold a slot."""
+        return [user for user, _ in self.served]
 
     async def _request(self, user: str) -> None:
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                self.statuses.setdefault(user, []).append(message["status"])
-
-        async def receive() -> Any:
-            return {"type": "http.disconnect"}
-
-        scope: dict[str, Any] = {"type": "http"}
-        if user != "nobody":
-            scope["owner"] = SimpleNamespace(subject=user)
-        await self.door(scope, receive, send)
+        granted = await self.queue.acquire(user)
+        self.answers.setdefault(user, []).append(granted)
+        if not granted:
+            return
+        try:
+            done = asyncio.Event()
+            self.served.append((user, done))
+            assert len(self.served) <= SLOTS
+            await done.wait()
+        finally:
+            self.queue.release(user)
 
 
 async def settle() -> None:
@@ -83,184 +70,180 @@ async def settle() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _small_room_and_no_holding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", PLACES)
-    monkeypatch.setattr(fairness, "WAITING_PER_PLACE", ROOM // PLACES)
-    monkeypatch.setattr(fairness, "HOLD_SECONDS", 0)
+def _small_and_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "MAX_SLOTS_PER_USER", SLOTS)
+    monkeypatch.setattr(fair_queue, "MAX_WAITING_PER_SLOT", MAX_WAITING // SLOTS)
+    monkeypatch.setattr(fair_queue, "MAX_WAIT_SECONDS", 60)
+    monkeypatch.setattr(fair_queue, "REJECTION_DELAY_SECONDS", 0)
 
 
 def played(play: Callable[[Scene], Awaitable[None]]) -> Scene:
-    """Play a scene to its end; afterwards every place must be free again, and nothing remembered."""
+    """Play a scene to its end; afterwards every slot must be free again, and nothing remembered."""
 
     async def whole() -> Scene:
         scene = Scene()
         await play(scene)
         await scene.finish_all()
-        door = scene.door
-        assert (door._free, door._waiting, door._taken, door._queues) == (PLACES, 0, {}, {})
+        queue = scene.queue
+        assert (queue._free, queue._waiting, queue._held, queue._queues) == (SLOTS, 0, {}, {})
         return scene
 
     return asyncio.run(whole())
 
 
-def test_user_alone_has_all_the_room() -> None:
+def test_user_alone_may_use_everything() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + ROOM)
-        assert scene.at_work() == ["alice"] * PLACES
-        assert scene.statuses == {}
+        await scene.ask("alice", SLOTS + MAX_WAITING)
+        assert scene.holders() == ["alice"] * SLOTS
+        assert scene.answers == {"alice": [True] * SLOTS}
 
-    assert played(play).statuses["alice"] == [200] * (PLACES + ROOM)
+    assert played(play).answers["alice"] == [True] * (SLOTS + MAX_WAITING)
 
 
-@pytest.mark.parametrize("most", [1, 3])
-def test_one_user_takes_no_more_than_its_places_and_leaves_the_rest_free(
-    monkeypatch: pytest.MonkeyPatch, most: int
+@pytest.mark.parametrize("limit", [1, 3])
+def test_one_user_holds_no_more_than_the_limit_and_leaves_the_rest_free(
+    monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", most)
+    monkeypatch.setattr(fair_queue, "MAX_SLOTS_PER_USER", limit)
 
     async def play(scene: Scene) -> None:
         await scene.ask("alice", 10)
-        assert scene.at_work() == ["alice"] * most
+        assert scene.holders() == ["alice"] * limit
         await scene.ask("bob")
-        assert scene.at_work() == ["alice"] * most + ["bob"]
+        assert scene.holders() == ["alice"] * limit + ["bob"]
         await scene.finish()
-        assert scene.at_work() == ["alice"] * (most - 1) + ["bob", "alice"]
+        assert scene.holders() == ["alice"] * (limit - 1) + ["bob", "alice"]
 
-    assert played(play).statuses == {"alice": [200] * 10, "bob": [200]}
+    assert played(play).answers == {"alice": [True] * 10, "bob": [True]}
 
 
-def test_place_passes_by_whoever_has_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fairness, "PLACES_OF_ONE_USER", 2)
+def test_free_slot_passes_by_a_user_who_holds_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "MAX_SLOTS_PER_USER", 2)
 
     async def play(scene: Scene) -> None:
         await scene.ask("alice", 5)
         await scene.ask_for("bob", "carol", "dan")
-        assert scene.at_work() == ["alice", "alice", "bob", "carol"]
+        assert scene.holders() == ["alice", "alice", "bob", "carol"]
         await scene.finish(user="bob")
-        assert scene.at_work() == ["alice", "alice", "carol", "dan"]
+        assert scene.holders() == ["alice", "alice", "carol", "dan"]
         await scene.finish(user="alice")
-        assert scene.at_work() == ["alice", "carol", "dan", "alice"]
+        assert scene.holders() == ["alice", "carol", "dan", "alice"]
 
     played(play)
 
 
-def test_newcomer_gets_the_next_place_but_one() -> None:
+def test_newcomer_gets_the_next_slot_but_one() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + 20)
+        await scene.ask("alice", SLOTS + 20)
         await scene.ask("bob")
         await scene.finish(2)
-        assert "bob" in scene.at_work()
+        assert "bob" in scene.holders()
 
     played(play)
 
 
-def test_users_take_turns_and_each_ones_requests_keep_their_order() -> None:
-    order: list[str] = []
+def test_users_are_served_round_robin_and_the_requests_of_each_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "MAX_SLOTS_PER_USER", 1)
 
-    async def main() -> None:
-        async def work(scope: Any, receive: Any, send: Any) -> None:
-            order.append(scope["name"])
+    async def main() -> list[str]:
+        queue, order = FairQueue(1), []
+
+        async def request(name: str) -> None:
+            assert await queue.acquire(name[:-2])
+            order.append(name)
             await asyncio.sleep(0)
+            queue.release(name[:-2])
 
-        door = TakingTurns(work, 1)
         names = ["alice 1", "alice 2", "alice 3", "alice 4", "bob 1", "bob 2", "carol 1"]
-        scopes = [{"type": "http", "owner": SimpleNamespace(subject=name[:-2]), "name": name} for name in names]
-        await asyncio.gather(*(door(scope, None, None) for scope in scopes))  # type: ignore[arg-type]
+        await asyncio.gather(*map(request, names))
+        return order
 
-    asyncio.run(main())
-    assert order == ["alice 1", "alice 2", "bob 1", "carol 1", "alice 3", "bob 2", "alice 4"]
+    assert asyncio.run(main()) == ["alice 1", "alice 2", "bob 1", "carol 1", "alice 3", "bob 2", "alice 4"]
 
 
-def test_full_room_refuses_who_fills_it_and_nobody_else() -> None:
+def test_full_queue_rejects_the_user_who_fills_it_and_no_other() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + ROOM)
+        await scene.ask("alice", SLOTS + MAX_WAITING)
         await scene.ask("alice", 5)
-        assert scene.statuses == {"alice": [503] * 5}
+        assert scene.answers == {"alice": [True] * SLOTS + [False] * 5}
         await scene.ask("bob", 5)
-        assert scene.statuses == {"alice": [503] * 5}
+        assert "bob" not in scene.answers
 
-    assert played(play).statuses["bob"] == [200] * 5
+    assert played(play).answers["bob"] == [True] * 5
 
 
-def test_room_never_holds_more_than_twice_its_size() -> None:
+def test_never_more_than_twice_the_limit_wait() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + ROOM)
-        for number in range(2 * ROOM):
+        await scene.ask("alice", SLOTS + MAX_WAITING)
+        for number in range(2 * MAX_WAITING):
             await scene.ask(f"user {number}", 2)
-        assert len([task for task in scene.tasks if not task.done()]) <= PLACES + 2 * ROOM
+        assert len([task for task in scene.tasks if not task.done()]) <= SLOTS + 2 * MAX_WAITING
 
     played(play)
 
 
-def test_whoever_has_waited_too_long_is_refused_though_no_place_becomes_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fairness, "LONGEST_WAIT_SECONDS", 0.02)
+def test_request_that_waited_too_long_is_rejected_though_no_slot_becomes_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_queue, "MAX_WAIT_SECONDS", 0.02)
 
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + 3)
-        await asyncio.sleep(0.1)
-        assert scene.statuses == {"alice": [503] * 3}
+        await scene.ask("alice", SLOTS + 3)
+        await asyncio.wait_for(asyncio.gather(*scene.tasks[SLOTS:]), 30)
+        assert scene.answers == {"alice": [True] * SLOTS + [False] * 3}
+        monkeypatch.setattr(fair_queue, "MAX_WAIT_SECONDS", 60)
         await scene.ask("bob")
         await scene.finish()
-        assert scene.at_work() == ["alice"] * (PLACES - 1) + ["bob"]
+        assert scene.holders() == ["alice"] * (SLOTS - 1) + ["bob"]
 
     played(play)
 
 
-def test_wait_at_the_door_and_for_the_database_are_5_seconds_together() -> None:
-    assert fairness.LONGEST_WAIT_SECONDS + Settings.model_fields["database_wait_seconds"].default <= 5
+def test_waits_for_a_slot_and_for_the_database_are_5_seconds_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+    assert fair_queue.MAX_WAIT_SECONDS + Settings.model_fields["database_wait_seconds"].default <= 5
 
 
-def test_cancelled_request_gives_its_place_on() -> None:
+def test_cancelled_request_leaves_its_slot_to_the_next() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + 2)
-        waiting = scene.tasks[PLACES]
-        waiting.cancel()
+        await scene.ask("alice", SLOTS + 2)
+        scene.tasks[SLOTS].cancel()
         await scene.finish()
-        assert scene.at_work() == ["alice"] * PLACES
+        assert scene.holders() == ["alice"] * SLOTS
 
     played(play)
 
 
-def test_request_cancelled_as_its_turn_comes_gives_it_on() -> None:
+def test_request_cancelled_as_it_gets_a_slot_passes_it_on() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + 1)
-        scene.working.pop(0)[1].set()
-        await asyncio.sleep(0)  # the place was handed over, but its new owner has not begun
-        scene.tasks[PLACES].cancel()
+        await scene.ask("alice", SLOTS + 1)
+        scene.served.pop(0)[1].set()
+        await asyncio.sleep(0)  # the slot was handed over, but the request has not noticed
+        scene.tasks[SLOTS].cancel()
         await settle()
 
     played(play)
 
 
-def test_turn_that_comes_as_the_wait_ends_is_taken() -> None:
+def test_slot_that_comes_as_the_wait_ends_is_taken() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + 1)
-        (turn,) = scene.door._queues["alice"]
-        scene.working.pop(0)[1].set()
-        await asyncio.sleep(0)  # the place was handed over
-        assert turn.done()
-        fairness._refuse(turn)
+        await scene.ask("alice", SLOTS + 1)
+        (slot,) = scene.queue._queues["alice"]
+        scene.served.pop(0)[1].set()
+        await asyncio.sleep(0)  # the slot was handed over
+        assert slot.done()
+        fair_queue._reject(slot)
         await settle()
 
-    assert played(play).statuses == {"alice": [200] * (PLACES + 1)}
+    assert played(play).answers == {"alice": [True] * (SLOTS + 1)}
 
 
-def test_request_cancelled_as_it_is_refused_gives_nothing_on() -> None:
+def test_request_cancelled_as_it_is_rejected_releases_nothing() -> None:
     async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES + 1)
-        (turn,) = scene.door._queues["alice"]
-        fairness._refuse(turn)
-        scene.tasks[PLACES].cancel()
+        await scene.ask("alice", SLOTS + 1)
+        (slot,) = scene.queue._queues["alice"]
+        fair_queue._reject(slot)
+        scene.tasks[SLOTS].cancel()
         await settle()
-        assert scene.at_work() == ["alice"] * PLACES
+        assert scene.holders() == ["alice"] * SLOTS
 
     played(play)
-
-
-def test_requests_of_nobody_pass() -> None:
-    async def play(scene: Scene) -> None:
-        await scene.ask("alice", PLACES)
-        await scene.ask("nobody")
-        assert scene.at_work() == ["alice"] * PLACES + ["nobody"]
-
-    assert played(play).statuses["nobody"] == [200]

@@ -19,9 +19,9 @@ from sqlalchemy import CheckConstraint, Connection
 
 from tests.harness import database_url
 from todo_api import migrations
-from todo_api.db import ROLE
 from todo_api.migrations import MigrationFailed, engine_for
 from todo_api.models import Table
+from todo_api.queries import ROLE
 
 BETTER_AUTH = """
 CREATE TABLE "user" (id text PRIMARY KEY, name text NOT NULL, email text NOT NULL UNIQUE,

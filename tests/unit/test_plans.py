@@ -11,7 +11,8 @@ import pytest
 
 from tests.harness import cloned_database
 from todo_api import queries
-from todo_api.db import ROLE, USER_SETTING, compile_statement
+from todo_api.db import compile_statement
+from todo_api.queries import ROLE, USER_SETTING
 
 OWNER = "user0000000000000000000000000700"
 KEYS = {"created_at": "2026-01-01T00:00:00+00:00", "updated_at": "2026-01-01T00:00:00+00:00", "title": "task 5"}

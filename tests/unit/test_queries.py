@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session
 
+from tests.db.scenes import new_pool
 from todo_api import migrations, queries
-from todo_api.db import Database, Value, compile_statement
+from todo_api.db import Value, compile_statement
 from todo_api.migrations import engine_for
 from todo_api.models import Task
 
@@ -47,7 +48,7 @@ def through_session(engine: Engine) -> Way:
 def through_database(url: str) -> Way:
     def run(statement: Any, *, owner: str, **values: Value) -> Answer:
         async def once() -> Answer:
-            database = Database(url)
+            database = new_pool(url)
             try:
                 rows = await database.run(compile_statement(statement), owner, **values)
             finally:
@@ -483,7 +484,7 @@ class TestTimes:
 class TestSchemaState:
     def state(self, url: str, head: str) -> list[Any]:
         async def once() -> list[Any]:
-            database = Database(url)
+            database = new_pool(url)
             try:
                 return await database.run(compile_statement(queries.SCHEMA_STATE), "", head=head)
             finally:

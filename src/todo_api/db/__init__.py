@@ -1,19 +1,18 @@
 """The path to PostgreSQL: compiled statements, pipelined over a few connections.
 
-Read ``statements`` first (what is sent), then ``pipeline`` (one connection), then ``database``
-(a few of them, opened when needed). Nothing here knows HTTP, tasks or settings.
+Read ``statements`` first (what is sent), then ``connection`` (one connection), then ``pool`` (a few of
+them, opened when needed). Nothing here knows HTTP, tables, roles or settings: the pool is handed the
+transaction preamble, which knows them.
 """
 
 from todo_api.db.errors import DatabaseError, SchemaMissing, StatementFailed, Unavailable
-from todo_api.db.pool import Database, Limits
-from todo_api.db.statements import ROLE, USER_SETTING, Row, Statement, Value, compile_statement
+from todo_api.db.pool import Limits, Pool
+from todo_api.db.statements import Row, Statement, Value, compile_statement
 
 __all__ = [
-    "ROLE",
-    "USER_SETTING",
-    "Database",
     "DatabaseError",
     "Limits",
+    "Pool",
     "Row",
     "SchemaMissing",
     "Statement",

@@ -1,6 +1,6 @@
 """One connection to PostgreSQL, shared by many requests at once through libpq's pipeline mode.
 
-Each transaction is two statements (the guard, then the request's own) and a Sync. PostgreSQL runs
+Each transaction is two statements (the preamble, then the request's own) and a Sync. PostgreSQL runs
 what stands between two Syncs as one implicit transaction, so a failure rolls back that request and
 no other. Sending never waits for an answer; answers come back in the order of sending, which is
 why a queue of what is pending is all the book-keeping there is.
@@ -24,11 +24,11 @@ from psycopg import AsyncConnection, OperationalError, pq
 from psycopg.adapt import Transformer
 
 from todo_api.db.errors import DatabaseError, Unavailable, from_sqlstate
-from todo_api.db.statements import GUARD, Row, Statement
+from todo_api.db.statements import Row, Statement
 
 SWEEP_SECONDS = 0.1
 # The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
-_NOT_OURS_TO_PREPARE = ("26000", "42P05")
+_UNKNOWN_PREPARED = ("26000", "42P05")
 
 # What is prepared would answer other types than when it was prepared: a migration came in between.
 _OUTDATED = "0A000"
@@ -52,19 +52,29 @@ class NotSent(DatabaseError):
 class Transaction:
     """One request's statement on its way: parameters going out, ``future`` coming back."""
 
-    __slots__ = ("deadline", "error", "future", "guard", "parameters", "result", "sent", "statement", "statuses")
+    __slots__ = (
+        "deadline",
+        "error",
+        "future",
+        "parameters",
+        "preamble_parameters",
+        "result",
+        "sent",
+        "statement",
+        "statuses",
+    )
 
     def __init__(
         self,
         statement: Statement,
         parameters: Sequence[bytes | None],
-        guard: Sequence[bytes | None],
+        preamble_parameters: Sequence[bytes | None],
         future: asyncio.Future[list[Row]],
         deadline: float,
     ) -> None:
         self.statement = statement
         self.parameters = parameters
-        self.guard = guard
+        self.preamble_parameters = preamble_parameters
         self.future = future
         self.deadline = deadline
         self.sent: list[bytes | None] = []  # the name of each Prepare, None for each Execute
@@ -73,26 +83,29 @@ class Transaction:
         self.error = ""
 
 
-class Pipeline:
+class Connection:
     """An open connection in pipeline mode.
 
     Args:
-        connection: open; the pipeline owns it from here on.
+        connection: open; it is owned by this object from here on.
+        preamble: the statement that begins every transaction; its parameters come with each.
         prepare: keep statements prepared on the server. Not behind a transaction pooler.
         stall_seconds: a connection that is silent for so long with something pending is lost.
-        on_lost: called with this pipeline when it is of no more use; maybe more than once.
+        on_lost: called with this connection when it is of no more use; maybe more than once.
     """
 
     def __init__(
         self,
         connection: AsyncConnection,
         *,
+        preamble: Statement,
         prepare: bool,
         stall_seconds: float,
-        on_lost: Callable[["Pipeline"], None],
+        on_lost: Callable[["Connection"], None],
     ) -> None:
-        self._connection = connection
+        self._psycopg = connection  # closed when nothing refers to it any more
         self._pq = connection.pgconn
+        self._preamble = preamble
         self._prepare = prepare
         self._stall_seconds = stall_seconds
         self._on_lost = on_lost
@@ -118,7 +131,7 @@ class Pipeline:
         try:
             if not self.pending:
                 self._begin()
-            self._send(transaction, GUARD, transaction.guard)
+            self._send(transaction, self._preamble, transaction.preamble_parameters)
             self._send(transaction, transaction.statement, transaction.parameters)
             self._pq.pipeline_sync()
         except OperationalError as error:  # without its Sync, nothing is committed
@@ -135,7 +148,7 @@ class Pipeline:
         self._lose("closed")
 
     def _begin(self) -> None:
-        """Start the clock, and read what came meanwhile: a farewell, and then that the server hung up.
+        """Start the clock, and read what came meanwhile: a last message, and then that the server closed.
 
         Raises:
             OperationalError: it did.
@@ -206,7 +219,7 @@ class Pipeline:
                 transaction.error = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
 
     def _finish(self, transaction: Transaction) -> None:
-        missing = transaction.error in _NOT_OURS_TO_PREPARE
+        missing = transaction.error in _UNKNOWN_PREPARED
         outdated = transaction.error == _OUTDATED and transaction.statement.name not in transaction.sent
         if missing:
             self._prepare = False
@@ -240,7 +253,7 @@ class Pipeline:
     def _sweep(self) -> None:
         """Fail what has waited too long, and give up a connection on which nothing moves.
 
-        Read as well: of a reset uvloop tells once, and then only the server's farewell may have been read.
+        Read as well: uvloop reports a reset once, and then only the server's last message may have been read.
         """
         self._sweeper = None
         now = self._loop.time()

@@ -1,6 +1,6 @@
 """A few pipelined connections, opened when requests need them and replaced when they are lost.
 
-No request waits for a free connection: it joins the least loaded pipeline. Nothing runs on its own,
+No request waits for a free connection: it is sent over the least loaded one. Nothing runs on its own,
 neither a ping nor a reconnect, so a database that went to sleep stays asleep until someone asks.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from todo_api.db.connection import Lost, NotSent, Pipeline, Transaction
+from todo_api.db.connection import Connection, Lost, NotSent, Transaction
 from todo_api.db.errors import Unavailable
 from todo_api.db.statements import Row, Statement, Value
 
@@ -25,7 +25,9 @@ IDLE_SECONDS = 240.0
 STUCK_SECONDS = 0.7
 """An attempt to connect that takes so long may be stuck: another one is made beside it."""
 
-FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.05, 0.5
+MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 0.5
+
+PREAMBLE_BINDS = ("owner", "statement_timeout_milliseconds")
 
 log = logging.getLogger(__name__)
 
@@ -41,27 +43,40 @@ class Limits:
     pending: int = 4096
 
 
-class Database:
+class Pool:
     """Runs compiled statements, each in a transaction of its own, as the user it is for.
 
     To be made inside the event loop that it will run in.
 
     Args:
         url: what libpq understands; libpq opens the connection, TLS and channel binding included.
+        preamble: begins every transaction; binds ``PREAMBLE_BINDS``, in this order.
+        application_name: what PostgreSQL shows, unless the URL says otherwise.
         pooled: a transaction pooler is in between, so nothing is prepared on the server.
         limits: connections, times and queue length.
     """
 
-    def __init__(self, url: str, *, pooled: bool = False, limits: Limits = Limits()) -> None:
-        self._conninfo = _with_defaults(url, limits)
+    def __init__(
+        self,
+        url: str,
+        *,
+        preamble: Statement,
+        application_name: str,
+        pooled: bool = False,
+        limits: Limits = Limits(),
+    ) -> None:
+        if preamble.binds != PREAMBLE_BINDS:
+            raise ValueError(f"the preamble must bind {PREAMBLE_BINDS}, in this order")
+        self._conninfo = _with_defaults(url, application_name, limits)
+        self._preamble = preamble
         self._pooled = pooled
         self._limits = limits
         # With room for one attempt only, a new one ends the one before, so that gets as long as a request waits.
         self._stuck_seconds = STUCK_SECONDS if limits.connections > 1 else limits.wait_seconds
         self._timeout = str(limits.statement_timeout_milliseconds).encode()
-        self._pipelines: list[Pipeline] = []
+        self._connections: list[Connection] = []
         self._loop = asyncio.get_running_loop()
-        self._attempts: list[asyncio.Task[Pipeline]] = []
+        self._attempts: list[asyncio.Task[Connection]] = []
         self._newest_attempt_at = 0.0
         self._backoff_seconds = 0.0
         self._under_way = 0
@@ -83,7 +98,7 @@ class Database:
             raise Unavailable("too many statements under way")
         values["owner"] = owner
         parameters = statement.parameters(values)
-        guard = (owner.encode(), self._timeout)
+        preamble_parameters = (owner.encode(), self._timeout)
         deadline = self._loop.time() + self._limits.wait_seconds
         # When the server goes, all connections go: each try meets at most one that has not noticed yet.
         tries = self._limits.connections + 1
@@ -91,11 +106,11 @@ class Database:
         try:
             while True:
                 tries -= 1
-                pipeline = self._least_loaded()
-                if pipeline is None:
-                    pipeline = await self._opened(deadline)
+                connection = self._least_loaded()
+                if connection is None:
+                    connection = await self._opened(deadline)
                 future: asyncio.Future[list[Row]] = self._loop.create_future()
-                pipeline.submit(Transaction(statement, parameters, guard, future, deadline))
+                connection.submit(Transaction(statement, parameters, preamble_parameters, future, deadline))
                 try:
                     return await future
                 except NotSent as error:
@@ -114,24 +129,24 @@ class Database:
             attempt.cancel()
         if self._attempts:
             await asyncio.wait(self._attempts)
-        for pipeline in list(self._pipelines):
-            pipeline.close()
+        for connection in list(self._connections):
+            connection.close()
 
-    def _least_loaded(self) -> Pipeline | None:
-        """The open pipeline with the fewest pending, or None; starts opening one more when all are busy."""
-        if not self._pipelines:
+    def _least_loaded(self) -> Connection | None:
+        """The connection with the fewest pending, or None; starts opening one more when all are busy."""
+        if not self._connections:
             return None
-        pipeline = min(self._pipelines, key=_load)
-        pending = _load(pipeline)
-        if not pending and self._loop.time() - pipeline.last_progress > IDLE_SECONDS:
-            pipeline.close()
+        connection = min(self._connections, key=_load)
+        pending = _load(connection)
+        if not pending and self._loop.time() - connection.last_progress > IDLE_SECONDS:
+            connection.close()
             return self._least_loaded()
-        if pending >= BUSY and len(self._pipelines) + len(self._attempts) < self._limits.connections:
+        if pending >= BUSY and len(self._connections) + len(self._attempts) < self._limits.connections:
             self._open_one()
-        return pipeline
+        return connection
 
-    async def _opened(self, deadline: float) -> Pipeline:
-        """Wait for a connection that is being opened, together with whoever else waits for it."""
+    async def _opened(self, deadline: float) -> Connection:
+        """Wait for a connection that is being opened, together with all others that wait for it."""
         if not self._attempts:
             self._open_one()
         while waiting := [attempt for attempt in self._attempts if not attempt.done()]:
@@ -163,42 +178,43 @@ class Database:
         self._attempts.append(attempt)
         attempt.add_done_callback(self._after_attempt)
 
-    def _after_attempt(self, attempt: asyncio.Task[Pipeline]) -> None:
+    def _after_attempt(self, attempt: asyncio.Task[Connection]) -> None:
         self._attempts.remove(attempt)
         if not attempt.cancelled() and (error := attempt.exception()) is not None:
-            longer = min(self._backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) or FIRST_BACKOFF_SECONDS
+            longer = min(self._backoff_seconds * 2, MAX_BACKOFF_SECONDS) or MIN_BACKOFF_SECONDS
             self._backoff_seconds = longer
             log.warning("database connection failed", extra={"reason": str(error)})
 
-    async def _connect(self) -> Pipeline:
+    async def _connect(self) -> Connection:
         await asyncio.sleep(self._backoff_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
         try:
-            connection = await psycopg.AsyncConnection.connect(self._conninfo)
+            opened = await psycopg.AsyncConnection.connect(self._conninfo)
         except (psycopg.Error, OSError, UnicodeError) as error:
             raise Unavailable(str(error).partition("\n")[0]) from None
         self._backoff_seconds = 0.0
-        pipeline = Pipeline(
-            connection,
+        connection = Connection(
+            opened,
+            preamble=self._preamble,
             prepare=not self._pooled,
             stall_seconds=self._limits.statement_timeout_milliseconds / 1000 + 0.5,
             on_lost=self._forget,
         )
-        self._pipelines.append(pipeline)
-        return pipeline
+        self._connections.append(connection)
+        return connection
 
-    def _forget(self, pipeline: Pipeline) -> None:
-        if pipeline in self._pipelines:
-            self._pipelines.remove(pipeline)
-
-
-def _load(pipeline: Pipeline) -> int:
-    return len(pipeline.pending)
+    def _forget(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
 
 
-def _with_defaults(url: str, limits: Limits) -> str:
+def _load(connection: Connection) -> int:
+    return len(connection.pending)
+
+
+def _with_defaults(url: str, application_name: str, limits: Limits) -> str:
     """The URL, with parameters it does not name: above all, a peer that vanished is noticed in seconds."""
     defaults: dict[str, str | int] = {
-        "application_name": "todo-api",
+        "application_name": application_name,
         "client_encoding": "UTF8",
         "connect_timeout": limits.connect_timeout_seconds,
         "keepalives_idle": 30,

@@ -50,7 +50,7 @@ def compile_statement(statement: Any, *, repeatable: bool = False) -> Statement:
     return Statement(
         sql=sql,
         binds=tuple(compiled.positiontup or ()),
-        name=b"todo_api_" + hashlib.sha256(sql).hexdigest()[:16].encode(),
+        name=hashlib.sha256(sql).hexdigest()[:16].encode(),
         repeatable=repeatable or not any(isinstance(part, UpdateBase) for part in iterate(statement)),
     )
 
@@ -64,21 +64,3 @@ def encode(value: Value) -> bytes | None:
     if isinstance(value, datetime):
         return value.isoformat().encode()
     return b'{"%b"}' % b'","'.join(moment.isoformat().encode() for moment in value) if value else b"{}"
-
-
-ROLE = "todo_api"
-"""The role that every transaction assumes: it owns nothing and bypasses no row-level security."""
-
-USER_SETTING = "todo_api.user_id"
-"""The transaction-local setting on which the row-level security policies stand."""
-
-GUARD = Statement(
-    sql=(
-        f"SELECT set_config('role', '{ROLE}', true), set_config('{USER_SETTING}', $1::text, true), "
-        "set_config('statement_timeout', $2::text, true)"
-    ).encode(),
-    binds=("owner", "statement_timeout_milliseconds"),
-    name=b"todo_api_guard",
-    repeatable=True,
-)
-"""What precedes each statement in its transaction, in the same flight."""

@@ -1,6 +1,6 @@
 """OpenTelemetry traces: a span for each request, with one inside it for the database.
 
-FastAPI opens the request's span; ``Traces`` adds what it cannot know here, and ``TracedDatabase`` the
+FastAPI opens the request's span; ``Traces`` adds what it cannot know here, and ``TracedPool`` the
 span inside. Both are put in place only when traces are exported, so that they cost nothing otherwise.
 No span carries a title, a description, a search text, a token or SQL.
 """
@@ -16,7 +16,7 @@ from opentelemetry import trace
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from todo_api.db import Database, DatabaseError, Limits, Row, Statement, Value
+from todo_api.db import DatabaseError, Pool, Row, Statement, Value
 
 LAST_EXPORT_SECONDS = 2.0
 _WRITE = re.compile(rb"\b(INSERT|UPDATE|DELETE)(?: INTO| FROM)? tasks\b")
@@ -88,15 +88,15 @@ class Traces:
         await self._app(scope, receive, send)
 
 
-class TracedDatabase(Database):
-    """A database each of whose statements has a span of its own, waiting for a connection included."""
+class TracedPool(Pool):
+    """A pool each of whose statements has a span of its own, waiting for a connection included."""
 
-    def __init__(self, url: str, *, pooled: bool, limits: Limits, provider: Provider) -> None:
-        super().__init__(url, pooled=pooled, limits=limits)
+    def __init__(self, url: str, *, provider: Provider, **options: Any) -> None:
+        super().__init__(url, **options)
         self._tracer = provider.get_tracer(__name__)
 
     async def run(self, statement: Statement, owner: str, **values: Value) -> list[Row]:
-        """Run one statement; see ``Database.run``."""
+        """Run one statement; see ``Pool.run``."""
         with self._tracer.start_as_current_span(
             _summary(statement),
             kind=trace.SpanKind.CLIENT,

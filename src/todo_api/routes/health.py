@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from todo_api import queries
-from todo_api.db import Database, SchemaMissing, compile_statement
+from todo_api.db import Pool, SchemaMissing, compile_statement
 from todo_api.observability import METRICS_CONTENT_TYPE, exposition
 from todo_api.problems import FROM_THE_CONNECTION, documented
 
@@ -34,7 +34,7 @@ async def health() -> Health:
 )
 async def ready(request: Request) -> Health:
     """The database answers, its schema is the one this version needs, row-level security is in force."""
-    database: Database = request.state.database
+    database: Pool = request.state.database
     rows = await database.run(SCHEMA_STATE, "", head=request.state.schema_head)
     if rows != [(True, True)]:
         raise SchemaMissing("not at head, or not protected")

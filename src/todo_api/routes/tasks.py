@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from todo_api import queries
 from todo_api.auth import Owner
-from todo_api.db import Database, Row, Statement, Value, compile_statement
+from todo_api.db import Pool, Row, Statement, Value, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
 from todo_api.planned.route import CompiledRoute
@@ -61,8 +61,8 @@ COMPLETE_TASK = Write(compile_statement(queries.COMPLETE_TASK), compile_statemen
 DELETE_TASK = Write(compile_statement(queries.DELETE_TASK), compile_statement(queries.DELETE_UNCHANGED_TASK))
 
 
-def _database(request: Request) -> Database:
-    database: Database = request.scope["state"]["database"]
+def _database(request: Request) -> Pool:
+    database: Pool = request.scope["state"]["database"]
     return database
 
 
@@ -76,7 +76,7 @@ def _decimal(text: Any) -> int:
     return int(digits) if len(digits) <= LONGEST_ID else 0
 
 
-Connections = Annotated[Database, Depends(_database)]
+Connections = Annotated[Pool, Depends(_database)]
 TaskId = Annotated[
     int,
     BeforeValidator(_decimal),
@@ -140,7 +140,7 @@ async def create_task(
     return Json(task, status=201, headers=headers)
 
 
-async def _create_once(database: Database, owner: str, key: str, values: dict[str, Value]) -> tuple[Any, bool]:
+async def _create_once(database: Pool, owner: str, key: str, values: dict[str, Value]) -> tuple[Any, bool]:
     """The task that this key created, and whether it was created by this request.
 
     Raises:
@@ -230,7 +230,7 @@ async def complete_task(
     return Json(task)
 
 
-async def _write(database: Database, write: Write, owner: str, if_match: str | None, **values: Value) -> Any:
+async def _write(database: Pool, write: Write, owner: str, if_match: str | None, **values: Value) -> Any:
     """The task after the write, or before it if it deletes.
 
     Raises:

@@ -4,14 +4,13 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import ProgrammingError
 
-from todo_api.db import ROLE, USER_SETTING
 from todo_api.migrations import MigrationFailed
 
 revision = "0001"
 down_revision = None
 
 # Not set and '' are the same to PostgreSQL here, and both mean: nobody.
-USER = f"NULLIF(current_setting('{USER_SETTING}', true), '')"
+USER = "NULLIF(current_setting('todo_api.user_id', true), '')"
 
 
 def upgrade() -> None:
@@ -48,10 +47,10 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
         op.execute(f"CREATE POLICY {table}_of_the_user ON {table} USING ({column} = {USER})")
-    op.execute(f"DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO {ROLE}', current_schema()); END $$")
-    op.execute(f"GRANT SELECT, INSERT, UPDATE ON users TO {ROLE}")
-    op.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {ROLE}")
-    op.execute(f"GRANT SELECT ON todo_api_version TO {ROLE}")
+    op.execute("DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO todo_api', current_schema()); END $$")
+    op.execute("GRANT SELECT, INSERT, UPDATE ON users TO todo_api")
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO todo_api")
+    op.execute("GRANT SELECT ON todo_api_version TO todo_api")
 
 
 def downgrade() -> None:
@@ -67,21 +66,21 @@ def _make_role() -> None:
         MigrationFailed: with the statements that an administrator has to run.
     """
     connection = op.get_bind()
-    missing = f"SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}')"
-    steps = [f"GRANT {ROLE} TO CURRENT_USER", f"SET LOCAL ROLE {ROLE}"]
+    missing = "SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'todo_api')"
+    steps = ["GRANT todo_api TO CURRENT_USER", "SET LOCAL ROLE todo_api"]
     if connection.scalar(sa.text(missing)):
-        steps.insert(0, f"CREATE ROLE {ROLE} NOLOGIN")
+        steps.insert(0, "CREATE ROLE todo_api NOLOGIN")
     for step in steps:
         try:
             with connection.begin_nested():
                 connection.execute(sa.text(step))
         except (ProgrammingError, sa.exc.IntegrityError):
             continue  # the last step shows whether it matters: another migration may have been faster
-    if connection.scalar(sa.text("SELECT current_user")) != ROLE:
+    if connection.scalar(sa.text("SELECT current_user")) != "todo_api":
         login = connection.scalar(sa.text("SELECT quote_ident(current_user)"))
         raise MigrationFailed(
-            f"This login may not assume the role {ROLE}; as an administrator run "
-            f"`CREATE ROLE {ROLE} NOLOGIN; GRANT {ROLE} TO {login};` (the first part only if it is missing), "
+            f"This login may not assume the role todo_api; as an administrator run "
+            f"`CREATE ROLE todo_api NOLOGIN; GRANT todo_api TO {login};` (the first part only if it is missing), "
             "then migrate again."
         )
     connection.execute(sa.text("RESET ROLE"))
