@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,12 +136,19 @@ def environment(**settings: str) -> dict[str, str]:
 @contextmanager
 def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[Server]:
     """Run ``todo-api serve`` in ``directory`` until the block ends; SECRET is its secret unless given."""
+    with running(directory, [COMMAND, "serve", *arguments], **settings) as server:
+        yield server
+
+
+@contextmanager
+def running(directory: Path, command: Sequence[str | Path], **settings: str) -> Iterator[Server]:
+    """Run a server, which is told its port by ``--port``, in ``directory`` until the block ends."""
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     log_path = directory / "log"
     with log_path.open("wb") as log, (directory / "errors").open("wb") as errors:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--port", str(port), *arguments],
+            [*command, "--port", str(port)],
             cwd=directory,
             env=environment(**{"BETTER_AUTH_SECRET": SECRET, **settings}),
             stdout=log,

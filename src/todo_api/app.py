@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import iter_route_contexts
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
@@ -32,7 +33,7 @@ from todo_api.middleware.access_log import Observer
 from todo_api.middleware.cors import Cors
 from todo_api.middleware.errors import FaultBoundary, Handler
 from todo_api.middleware.fair_queue import TakingTurns
-from todo_api.observability import DatabaseFailed, configure_logging, observe, tracing
+from todo_api.observability import METRICS, DatabaseFailed, configure_logging, observe, tracing
 from todo_api.planned.dispatch import Dispatch
 from todo_api.problems import Problem, respond, respond_invalid
 from todo_api.routes import health, tasks
@@ -91,12 +92,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _behind_middleware(app: FastAPI, settings: Settings, verifier: Verifier, *, traced: bool) -> ASGIApp:
-    """FastAPI's own stack behind ours, from the inside out: a request meets the last one first.
+    """FastAPI's router behind our middleware, from the inside out: a request meets the last one first.
 
-    Not through ``add_middleware``, which would put ours behind three of FastAPI's and Starlette's that have
-    nothing left to do on a request that ``FaultBoundary`` and ``Dispatch`` take care of.
+    Not through ``add_middleware``: Starlette's ``ServerErrorMiddleware`` and ``ExceptionMiddleware`` around it
+    would be a second way in which exceptions become responses. ``FaultBoundary`` is the only one.
     """
-    stack: ASGIApp = Dispatch(app.build_middleware_stack(), routes=tasks.router.routes)
+    stack: ASGIApp = Dispatch(AsyncExitStackMiddleware(app.router), routes=tasks.router.routes)
     if settings.request_limit:
         stack = TakingTurns(stack, places=settings.request_limit)
     stack = Authentication(stack, verifier=verifier)
@@ -139,13 +140,6 @@ def _verifier(settings: Settings, keys: JwksClient | None) -> Verifier:
 def _lifespan(
     settings: Settings, keys: JwksClient | None, spans: tracing.Provider | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Any]]]:
-    limits = Limits(
-        connections=settings.database_connections,
-        connect_timeout_seconds=settings.database_connect_timeout_seconds,
-        wait_seconds=settings.database_wait_seconds,
-        statement_timeout_milliseconds=settings.statement_timeout_milliseconds,
-        pending=settings.database_pending_limit,
-    )
     schema_head = migrations.head()
 
     @asynccontextmanager
@@ -158,13 +152,13 @@ def _lifespan(
         else:
             local = await asyncio.to_thread(_start_local, settings.data_dir)
             url = local.url
-        pool = Pool if spans is None else partial(tracing.TracedPool, provider=spans)
-        database = pool(url, preamble=PREAMBLE, application_name="todo-api", pooled=settings.pooled, limits=limits)
+        database = _database(settings, url, spans)
         _spare_the_collector()
         _end_with_the_parent()
         try:
             yield {"database": database, "schema_head": schema_head}  # what requests find in their state
         finally:
+            METRICS.write()
             await database.close()
             if keys is not None:
                 await keys.close()
@@ -174,6 +168,18 @@ def _lifespan(
                 await asyncio.to_thread(local.stop)
 
     return lifespan
+
+
+def _database(settings: Settings, url: str, spans: tracing.Provider | None) -> Pool:
+    limits = Limits(
+        connections=settings.database_connections,
+        connect_timeout_seconds=settings.database_connect_timeout_seconds,
+        wait_seconds=settings.database_wait_seconds,
+        statement_timeout_milliseconds=settings.statement_timeout_milliseconds,
+        pending=settings.database_pending_limit,
+    )
+    pool = Pool if spans is None else partial(tracing.TracedPool, provider=spans)
+    return pool(url, preamble=PREAMBLE, application_name="todo-api", pooled=settings.pooled, limits=limits)
 
 
 def _start_local(directory: Path) -> postgres.LocalPostgres:

@@ -62,7 +62,11 @@ class TestUnexpectedException:
 
     def test_passes_to_the_server_once_half_an_answer_is_out(self, seen: list[Any]) -> None:
         assert visit(FaultBoundary(raising(ValueError()), {}), ValueError, status=200) == []
-        assert seen == []
+        assert [type(event) for event in seen] == [RequestFailed]
+
+    def test_is_logged_and_goes_no_further_once_the_answer_is_complete(self, seen: list[Any]) -> None:
+        assert visit(FaultBoundary(raising(ValueError()), {}), status=200, complete=True) == []
+        assert [type(event) for event in seen] == [RequestFailed]
 
     def test_passes_when_there_is_no_request_to_answer(self) -> None:
         assert visit(FaultBoundary(raising(ValueError()), {}), ValueError, type="lifespan") == []

@@ -13,6 +13,7 @@ from msgspec.json import encode
 from prometheus_client.parser import text_string_to_metric_families
 
 from todo_api.observability import (
+    METRICS,
     REQUEST_ID,
     AuthRefused,
     DatabaseFailed,
@@ -23,7 +24,6 @@ from todo_api.observability import (
     TaskEvent,
     TaskEventName,
     configure_logging,
-    exposition,
     failed,
     observe,
 )
@@ -104,7 +104,7 @@ def counted(**labels: str) -> float:
     """How often events with these labels were counted."""
     return sum(
         sample.value
-        for family in text_string_to_metric_families(exposition().decode())
+        for family in text_string_to_metric_families(METRICS.exposition().decode())
         for sample in family.samples
         if sample.name.endswith(("_total", "_count")) and labels == sample.labels
     )
@@ -355,7 +355,7 @@ class TestMetrics:
         route = re.findall('route="([^"]+)"', line)[0]
         observe(RequestServed("GET", route, 200, milliseconds))
 
-        assert re.search(f"^{line}$", exposition().decode(), re.MULTILINE)
+        assert re.search(f"^{line}$", METRICS.exposition().decode(), re.MULTILINE)
 
     def test_events_count_even_when_the_log_is_silent(self, output: Output) -> None:
         configure_logging("ERROR")
@@ -368,4 +368,4 @@ class TestMetrics:
     def test_no_label_names_a_user_or_a_task(self, output: Output) -> None:
         observe(TaskEvent(TaskEventName.DELETED, "a-very-special-user", 987654321))
 
-        assert [text for text in (b"a-very-special-user", b"987654321") if text in exposition()] == []
+        assert [text for text in (b"a-very-special-user", b"987654321") if text in METRICS.exposition()] == []

@@ -44,8 +44,11 @@ class Observer:
             if message["type"] == "http.response.start":
                 inner["status"] = message["status"]
                 message["headers"] = [*message["headers"], _VARY, (b"x-request-id", request_id.encode())]
-            elif bodyless:
-                message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
+            else:
+                if not message.get("more_body"):
+                    inner["complete"] = True
+                if bodyless:
+                    message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
             await send(message)
 
         try:
@@ -69,10 +72,25 @@ def _request_id(scope: Scope) -> str:
 
 
 def _plain(scope: Scope) -> Scope:
-    """The scope with one trailing slash gone; a copy, in which HEAD is GET, where the server needs to know."""
-    path = scope["path"]
+    """The scope without root path and trailing slash; a copy, in which HEAD is GET, where the server needs to know."""
     if not scope.get("raw_path"):
-        scope["raw_path"] = quote(path).encode()  # optional in ASGI, but auth reads it
+        scope["raw_path"] = quote(scope["path"]).encode()  # optional in ASGI, but auth reads it
+    if scope.get("root_path"):
+        _strip_root_path(scope)
+    path = scope["path"]
     if len(path) > 1 and path.endswith("/"):
         scope["path"], scope["raw_path"] = path[:-1], scope["raw_path"].removesuffix(b"/")
     return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+
+
+def _strip_root_path(scope: Scope) -> None:
+    """Take the prefix that servers put before every path away, once, so that guard and router read the same path.
+
+    ``app_root_path`` keeps it for ``request.url_for``, as in Starlette's ``Mount``.
+    """
+    root_path = scope["root_path"].rstrip("/")
+    raw_root_path = quote(root_path).encode()
+    if scope["path"].startswith(f"{root_path}/") and scope["raw_path"].startswith(raw_root_path + b"/"):
+        scope["path"] = scope["path"][len(root_path) :]
+        scope["raw_path"] = scope["raw_path"][len(raw_root_path) :]
+    scope["app_root_path"], scope["root_path"] = root_path, ""

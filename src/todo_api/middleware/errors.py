@@ -36,8 +36,13 @@ class FaultBoundary:
                 await respond(scope, 503, SHUTTING_DOWN, headers={"Connection": "close"})(scope, receive, send)
             raise
         except Exception as error:
-            if scope["type"] != "http" or "status" in scope:
-                raise  # half an answer is out: only the server can cut the connection
+            if scope["type"] != "http":
+                raise
+            if "status" in scope:
+                observe(failed(error))
+                if "complete" not in scope:
+                    raise  # half a response is out: only the server can cut the connection
+                return
             handler = next((self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers), None)
             if handler is not None:
                 response = await handler(Request(scope, receive), error)

@@ -13,9 +13,10 @@ from todo_api.observability.events import (
     failed,
 )
 from todo_api.observability.log import Log, configure_logging, observe
-from todo_api.observability.metrics import METRICS_CONTENT_TYPE, exposition
+from todo_api.observability.metrics import METRICS, METRICS_CONTENT_TYPE, Metrics
 
 __all__ = [
+    "METRICS",
     "METRICS_CONTENT_TYPE",
     "REQUEST_ID",
     "AuthRefused",
@@ -23,12 +24,12 @@ __all__ = [
     "Event",
     "KeySetMissing",
     "Log",
+    "Metrics",
     "RequestFailed",
     "RequestServed",
     "TaskEvent",
     "TaskEventName",
     "configure_logging",
-    "exposition",
     "failed",
     "observe",
 ]

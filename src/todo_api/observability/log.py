@@ -19,7 +19,7 @@ from typing import Any
 from msgspec.json import encode
 
 from todo_api.observability.events import REQUEST_ID, DatabaseFailed, Event, KeySetMissing, RequestFailed
-from todo_api.observability.metrics import count
+from todo_api.observability.metrics import METRICS
 
 LONGEST_WRITE_BYTES = 4096  # what a pipe takes in one piece, also from several workers (POSIX PIPE_BUF)
 _FAILURES = (DatabaseFailed, KeySetMissing, RequestFailed)
@@ -62,16 +62,21 @@ class Log(logging.Handler):
         self.write(record.created, record.levelno, json.dumps(fields, separators=(",", ":")).encode())
 
     def flush(self) -> None:
-        """Count and write what is noted, whole lines at a time."""
+        """Write what is noted, whole lines at a time, then count it: no line is lost when counting fails."""
         noted, self._noted = self._noted, []
-        lines = []
+        lines, events = [], []
         for moment, level, event, request_id in noted:
             if isinstance(event, bytes):
                 lines.append(self._render(moment, level, event, request_id))
                 continue
-            count(event)
+            events.append(event)
             if level >= self.level:
                 lines.append(self._render(moment, level, encode(event), request_id))
+        self._write(lines)
+        for event in events:
+            METRICS.count(event)
+
+    def _write(self, lines: list[bytes]) -> None:
         start = 0
         while start < len(lines):
             end, size = start + 1, len(lines[start])

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from todo_api import queries
 from todo_api.db import Pool, SchemaMissing, compile_statement
-from todo_api.observability import METRICS_CONTENT_TYPE, exposition
+from todo_api.observability import METRICS, METRICS_CONTENT_TYPE
 from todo_api.problems import FROM_THE_CONNECTION, documented
 
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
@@ -49,4 +49,4 @@ async def ready(request: Request) -> Health:
 )
 async def metrics() -> Response:
     """Prometheus metrics, of all workers of `todo-api serve`."""
-    return Response(exposition(), media_type=METRICS_CONTENT_TYPE)
+    return Response(METRICS.exposition(), media_type=METRICS_CONTENT_TYPE)
