@@ -10,7 +10,7 @@ SOAK_REQUESTS ?= 200000
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run demo test soak check image-check bench client format lock mutants sbom clean
+.PHONY: help setup run demo test soak check image-check bench client package format lock mutants sbom clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -55,6 +55,12 @@ client: .venv/development .venv/node ## generate the OpenAPI document and the Ty
 	@$(BIN)/python clients/openapi.py
 	@npm --prefix clients/typescript run --silent generate
 	@npm --prefix clients/typescript run --silent build
+	@npm --prefix clients/typescript run --silent document
+
+package: .venv/node ## write the TypeScript client as a tarball, dist/todo-api-client-*.tgz, and check it
+	@npm --prefix clients/typescript run --silent check
+	@mkdir -p dist
+	@npm pack ./clients/typescript --silent --pack-destination dist
 
 format: .venv/development ## let ruff write the layout
 	@$(BIN)/ruff check --fix .

@@ -29,7 +29,6 @@ const auth = betterAuth({
 /** What each address prefix shows; the first that fits is taken. */
 const DIRECTORIES = [
   ["/client/", new URL("../../clients/typescript/dist/", import.meta.url)],
-  ["/openapi-fetch/", new URL("node_modules/openapi-fetch/dist/", import.meta.url)],
   ["/", new URL("page/", import.meta.url)],
 ];
 const TYPES = {

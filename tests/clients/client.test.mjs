@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Problem, TodoClient, renewing } from "../../clients/typescript/dist/index.js";
+import { NetworkError, Problem, TodoClient, renewing } from "../../clients/typescript/dist/index.js";
 import { API, brokenOff, cut, gateway, lost, newUser, sign, silent, unreliable } from "./service.mjs";
 
 const together = { concurrency: true, timeout: 60_000 };
@@ -56,13 +56,13 @@ describe("a task", together, () => {
   test("is not overwritten by somebody who read an older version", async () => {
     const client = clientOf();
     const { value: task, etag } = await client.create({ title: "Buy milk" });
-    const newer = await client.update(task.id, { title: "Buy bread" }, etag);
+    const newer = await client.update(task.id, { title: "Buy bread" }, { etag });
 
     for (const write of [
-      () => client.update(task.id, { title: "Buy butter" }, etag),
-      () => client.complete(task.id, true, etag),
-      () => client.complete(task.id, undefined, etag),
-      () => client.remove(task.id, etag),
+      () => client.update(task.id, { title: "Buy butter" }, { etag }),
+      () => client.complete(task.id, true, { etag }),
+      () => client.complete(task.id, undefined, { etag }),
+      () => client.remove(task.id, { etag }),
     ]) {
       await assert.rejects(write, { name: "Problem", status: 412, code: "precondition_failed" });
     }
@@ -72,15 +72,15 @@ describe("a task", together, () => {
   test("is created once by one key", async () => {
     const client = clientOf();
 
-    const first = await client.create({ title: "Buy milk" }, "breakfast");
-    const second = await client.create({ title: "Buy milk" }, "breakfast");
+    const first = await client.create({ title: "Buy milk" }, { idempotencyKey: "breakfast" });
+    const second = await client.create({ title: "Buy milk" }, { idempotencyKey: "breakfast" });
 
     assert.deepEqual(second, first);
-    await assert.rejects(client.create({ title: "Buy tea" }, "breakfast"), { status: 422 });
+    await assert.rejects(client.create({ title: "Buy tea" }, { idempotencyKey: "breakfast" }), { status: 422 });
   });
 });
 
-describe("a refusal", together, () => {
+describe("an error response", together, () => {
   test("says what to show, which fields and which request", async () => {
     const problem = await clientOf()
       .create({ title: " ", description: "x".repeat(1001) })
@@ -138,7 +138,7 @@ describe("a list", together, () => {
 
   test("is fetched with the fetch that was given", async () => {
     const requests = [];
-    const client = clientOf({ fetch: (request, init) => requests.push(request.url) && fetch(request, init) });
+    const client = clientOf({ fetch: (url, init) => requests.push(url) && fetch(url, init) });
 
     await client.list({ limit: 3 });
 
@@ -179,9 +179,9 @@ describe("over a network that fails", together, () => {
       const { client, direct, network } = await overFaults(t, [fault]);
       const { value: task, etag } = await direct.create({ title: "Buy milk" });
 
-      const changed = await client.update(task.id, { title: " Buy tea ", description: "Green" }, etag);
+      const changed = await client.update(task.id, { title: " Buy tea ", description: "Green" }, { etag });
       network.faults.push(fault);
-      const completed = await client.complete(task.id, true, changed.etag);
+      const completed = await client.complete(task.id, true, { etag: changed.etag });
 
       assert.deepEqual(await direct.get(task.id), completed);
       assert.equal(changed.value.title, "Buy tea");
@@ -202,7 +202,7 @@ describe("over a network that fails", together, () => {
       const { client, direct, network } = await overFaults(t, [fault]);
       const { value: task } = await direct.create({ title: "Buy milk" });
 
-      await assert.rejects(client.complete(task.id), TypeError);
+      await assert.rejects(client.complete(task.id), { name: "NetworkError", reason: "unreachable" });
 
       assert.equal(network.requests.length, 1);
       assert.equal((await direct.get(task.id)).value.completed, fault !== cut);
@@ -213,7 +213,7 @@ describe("over a network that fails", together, () => {
     const { client, direct } = await overFaults(t, [lost(() => direct.update(task.id, { title: "Buy tea" }))]);
     const { value: task, etag } = await direct.create({ title: "Buy milk" });
 
-    await assert.rejects(client.update(task.id, { title: "Buy bread" }, etag), { status: 412 });
+    await assert.rejects(client.update(task.id, { title: "Buy bread" }, { etag }), { status: 412 });
 
     assert.equal((await direct.get(task.id)).value.title, "Buy tea");
   });
@@ -224,12 +224,21 @@ describe("over a network that fails", together, () => {
     await assert.rejects(client.remove(1), { status: 404 });
   });
 
-  test("a failure for good is the one of fetch", async (t) => {
-    const { client, network } = await overFaults(t, [cut, cut, cut], { retries: 2 });
+  test("a failure for good has the one of fetch as its cause", async (t) => {
+    const { client, network } = await overFaults(t, [cut, cut, cut, cut]);
 
-    await assert.rejects(client.list(), TypeError);
+    const error = await client.list().then(assert.fail, (reason) => reason);
 
+    assert(error instanceof NetworkError && error.cause instanceof TypeError);
     assert.equal(network.requests.length, 3);
+  });
+
+  test("a failed connection is tried three times in a row, whatever was before", async (t) => {
+    const { client, network } = await overFaults(t, [gateway(503), cut, cut, gateway(503), cut]);
+
+    await client.list();
+
+    assert.equal(network.requests.length, 6);
   });
 });
 
@@ -271,7 +280,7 @@ describe("while the service is unavailable", together, () => {
     assert.equal(network.requests.length, 3);
   });
 
-  test("nobody waits for minutes", async (t) => {
+  test("a request does not wait for minutes", async (t) => {
     const later = new Date(Date.now() + 120_000).toUTCString();
     const { client, network } = await overFaults(t, [gateway(503, { "Retry-After": later })]);
 
@@ -291,7 +300,7 @@ describe("while the service is unavailable", together, () => {
 });
 
 describe("a token", together, () => {
-  test("that is refused is renewed, once for all requests", async () => {
+  test("that is rejected is renewed, once for all requests", async () => {
     const user = newUser();
     const tokens = [sign(user, -60), sign(user)]; // the client's clock is two minutes behind
     let fetched = 0;
@@ -303,15 +312,15 @@ describe("a token", together, () => {
     assert.equal(fetched, 2);
   });
 
-  test("that is refused is renewed for a toggle too", async () => {
+  test("that is rejected is renewed for a toggle too", async () => {
     const user = newUser();
-    const client = clientOf({ user, token: async (refused) => sign(user, refused === undefined ? -60 : 900) });
+    const client = clientOf({ user, token: async (rejected) => sign(user, rejected === undefined ? -60 : 900) });
     const { value: task } = await client.create({ title: "Buy milk" });
 
     assert.equal((await client.complete(task.id)).value.completed, true);
   });
 
-  test("that is refused twice is a problem", async (t) => {
+  test("that is rejected twice is a problem", async (t) => {
     const { client, network } = await overFaults(t, [], { token: async () => sign(newUser(), -60) });
 
     await assert.rejects(client.list(), { status: 401, code: "unauthorized", detail: "The token has expired." });
@@ -319,7 +328,7 @@ describe("a token", together, () => {
     assert.equal(network.requests.length, 2);
   });
 
-  test("that is refused and stays the same is not sent again", async (t) => {
+  test("that is rejected and stays the same is not sent again", async (t) => {
     const expired = sign(newUser(), -60);
     const { client, network } = await overFaults(t, [], { token: async () => expired });
 
@@ -363,7 +372,7 @@ describe("a token", together, () => {
     assert.deepEqual([await early(), await early(), await early()], [tokens[0], tokens[1], tokens[1]]);
   });
 
-  test("is fetched once for all who wait for it", async () => {
+  test("is fetched once for all requests that wait for it", async () => {
     let fetched = 0;
     const token = renewing(async () => `token ${++fetched}`);
 
@@ -375,7 +384,7 @@ describe("a token", together, () => {
     assert.equal(await token("token 1"), "token 2");
   });
 
-  test("serves on while no new one can be had, until it expires or is refused", async () => {
+  test("serves on while no new one can be had, until it expires or is rejected", async () => {
     const old = sign(newUser(), 60);
     const answers = [old];
     const token = renewing(async () => answers.pop() ?? assert.fail("The identity server is away."), 90);
@@ -384,7 +393,7 @@ describe("a token", together, () => {
     await assert.rejects(token(old), /away/);
   });
 
-  test("whose lifetime cannot be read is kept until it is refused", async () => {
+  test("whose lifetime cannot be read is kept until it is rejected", async () => {
     let fetched = 0;
     const token = renewing(async () => `opaque${++fetched}`);
 
@@ -392,18 +401,160 @@ describe("a token", together, () => {
   });
 });
 
-describe("over a network that falls silent", () => {
-  test("a request is sent again", async (t) => {
-    const { client, direct, network } = await overFaults(t, [silent]);
-    const timeout = AbortSignal.timeout;
-    t.after(() => {
-      AbortSignal.timeout = timeout;
+describe("what cannot be cured by repeating", together, () => {
+  test("is an address where nothing listens: it is given up soon, and the message says what to look at", async () => {
+    const network = await unreliable();
+    network.stop();
+    const retries = [];
+    const client = clientOf({ baseUrl: network.url, onRetry: (retry) => retries.push(retry) });
+
+    await assert.rejects(client.list(), {
+      name: "NetworkError",
+      reason: "unreachable",
+      message: new RegExp(`^No connection to ${network.url} \\(ECONNREFUSED\\)\\. Is the address right`),
     });
-    AbortSignal.timeout = (milliseconds) => timeout.call(AbortSignal, milliseconds / 50);
+
+    assert.equal(retries.length, 2);
+    assert(retries.reduce((sum, { delayMilliseconds }) => sum + delayMilliseconds, 0) <= 1000);
+  });
+
+  for (const status of [301, 302, 303, 307, 308]) {
+    test(`is a redirect with ${status}: neither the token nor the task goes there`, async (t) => {
+      const elsewhere = await unreliable();
+      t.after(elsewhere.stop);
+      const { client, network } = await overFaults(t, [gateway(status, { Location: `${elsewhere.url}/api` })]);
+
+      await assert.rejects(client.create({ title: "Buy milk" }), { reason: "redirect", message: /baseUrl/ });
+
+      assert.deepEqual([network.requests.length, elsewhere.requests.length], [1, 0]);
+    });
+  }
+
+  test("is a web server that answers every path with its page", async (t) => {
+    const { client, network } = await overFaults(t, [gateway(200), gateway(200), gateway(200)]);
+
+    for (const method of [() => client.list(), () => client.get(1), () => client.create({ title: "Buy milk" })]) {
+      await assert.rejects(method, { name: "Problem", status: 200, code: "unknown", detail: /not one of the Todo API/ });
+    }
+    assert.equal(network.requests.length, 3);
+  });
+});
+
+describe("a signal", together, () => {
+  const methods = {
+    list: (client, options) => client.list({}, options),
+    all: (client, options) => client.all({}, options).next(),
+    get: (client, options) => client.get(1, options),
+    create: (client, options) => client.create({ title: "Buy milk" }, options),
+    update: (client, options) => client.update(1, { title: "Buy tea" }, options),
+    complete: (client, options) => client.complete(1, true, options),
+    toggle: (client, options) => client.complete(1, undefined, options),
+    remove: (client, options) => client.remove(1, options),
+  };
+  for (const [name, method] of Object.entries(methods)) {
+    test(`ends ${name} while it waits for a response`, async (t) => {
+      const controller = new AbortController();
+      const { client, network } = await overFaults(t, [() => controller.abort()]);
+
+      await assert.rejects(method(client, { signal: controller.signal }), { name: "AbortError" });
+
+      assert.equal(network.requests.length, 1);
+    });
+  }
+
+  test("ends the pause before a retry", async (t) => {
+    const controller = new AbortController();
+    const onRetry = ({ delayMilliseconds }) => controller.abort(new Error(`not ${delayMilliseconds >= 20_000}`));
+    const { client, network } = await overFaults(t, [gateway(503, { "Retry-After": "20" })], { onRetry });
+
+    await assert.rejects(client.list({}, { signal: controller.signal }), { message: "not true" });
+
+    assert.equal(network.requests.length, 1);
+  });
+
+  test("ends the wait for a token", async (t) => {
+    const controller = new AbortController();
+    const token = () => {
+      controller.abort();
+      return new Promise(() => {});
+    };
+    const { client, network } = await overFaults(t, [], { token });
+
+    await assert.rejects(client.list({}, { signal: controller.signal }), { name: "AbortError" });
+
+    assert.equal(network.requests.length, 0);
+  });
+
+  test("that is aborted already lets nothing be sent", async (t) => {
+    const { client, network } = await overFaults(t, []);
+
+    await assert.rejects(client.create({ title: "Buy milk" }, { signal: AbortSignal.abort("why") }), (reason) => reason === "why");
+
+    assert.equal(network.requests.length, 0);
+  });
+
+  test("ends the next page, and the loop", async (t) => {
+    const { client, direct, network } = await overFaults(t, []);
+    for (let number = 0; number < 3; number++) await direct.create({ title: "Buy milk" });
+    const controller = new AbortController();
+    const { next } = await client.list({ limit: 1 });
+
+    await assert.rejects(next({ signal: AbortSignal.abort() }), { name: "AbortError" });
+    await assert.rejects(
+      async () => {
+        for await (const _ of client.all({ limit: 1 }, { signal: controller.signal })) controller.abort();
+      },
+      { name: "AbortError" },
+    );
+
+    assert.equal(network.requests.length, 2);
+  });
+
+  test("that is never aborted changes nothing", async (t) => {
+    const { client, network } = await overFaults(t, [cut, gateway(503)]);
+    const { signal } = new AbortController();
+
+    assert.deepEqual((await client.list({}, { signal })).tasks, []);
+
+    assert.equal(network.requests.length, 3);
+  });
+});
+
+describe("a retry", together, () => {
+  test("is told before its pause: which request, for which error and how long it waits", async (t) => {
+    const retries = [];
+    const faults = [cut, gateway(503, { "Retry-After": "0" })];
+    const { client, network } = await overFaults(t, faults, { onRetry: (retry) => retries.push(retry) });
+
+    await client.create({ title: "Buy milk" });
+
+    assert.deepEqual(
+      retries.map(({ method, attempt, error }) => [method, attempt, error.name, error.reason ?? error.status]),
+      [
+        ["POST", 1, "NetworkError", "unreachable"],
+        ["POST", 2, "Problem", 503],
+      ],
+    );
+    assert(retries.every(({ url }) => url.startsWith(`${network.url}/api/`)));
+    assert(retries.every(({ delayMilliseconds }) => delayMilliseconds > 0));
+  });
+});
+
+describe("over a network that falls silent", together, () => {
+  test("a request is sent again", async (t) => {
+    const { client, direct, network } = await overFaults(t, [silent], { timeoutSeconds: 1 });
 
     const { value: task } = await client.create({ title: "Buy milk" });
 
     assert.deepEqual((await direct.list()).tasks, [task]);
+    assert(network.requests.length >= 2);
+  });
+
+  test("a request gives up in the end and says so", async (t) => {
+    const { client, network } = await overFaults(t, [silent, silent], { timeoutSeconds: 0.2, retries: 1 });
+
+    await assert.rejects(client.list(), { name: "NetworkError", reason: "timeout" });
+
     assert.equal(network.requests.length, 2);
   });
 });

@@ -14,8 +14,8 @@ from tests.harness import SECRET, Server
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PACKAGE = ROOT / "clients" / "typescript"
-OLDEST_NODE = 20  # the first with a global crypto
-LONGEST_RUN_SECONDS = 100
+MIN_NODE_VERSION = 20  # the first with a global crypto
+MAX_RUN_SECONDS = 100
 
 
 def node(script: str | Path, *arguments: str | Path, packages: Path = PACKAGE, **variables: str) -> str:
@@ -28,11 +28,16 @@ def node(script: str | Path, *arguments: str | Path, packages: Path = PACKAGE, *
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=LONGEST_RUN_SECONDS,
+        timeout=MAX_RUN_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def run_tool(name: str, *arguments: str | Path) -> None:
+    """Run one of the client's own development tools."""
+    node(PACKAGE / "node_modules" / ".bin" / name, *arguments)
 
 
 def node_tests(name: str, server: Server) -> None:
@@ -52,10 +57,10 @@ def run_tests(script: Path, *, packages: Path = PACKAGE, **variables: str) -> No
 @cache
 def _missing(packages: Path) -> str | None:
     if shutil.which("node") is None:
-        return f"needs Node {OLDEST_NODE} or newer"
+        return f"needs Node {MIN_NODE_VERSION} or newer"
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
-        return f"needs Node {OLDEST_NODE} or newer, and this is {version}"
+    if int(version.removeprefix("v").partition(".")[0]) < MIN_NODE_VERSION:
+        return f"needs Node {MIN_NODE_VERSION} or newer, and this is {version}"
     if not (packages / "node_modules").is_dir():
         return f"needs the packages of {packages.relative_to(ROOT)}: make test installs them"
     return None

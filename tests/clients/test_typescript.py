@@ -2,21 +2,17 @@
 
 import json
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 
-from tests.clients.node import HERE, PACKAGE, node, node_tests
+from tests.clients.node import HERE, PACKAGE, node_tests, run_tool
 from tests.harness import Server, serving
 from tests.proxies import proxying, url_through
 
 WRITTEN_BY_HAND = sorted(set(PACKAGE.glob("src/*.ts")) - {PACKAGE / "src" / "schema.ts"})
-
-
-def run_tool(name: str, *arguments: str | Path) -> None:
-    """Run one of the client's own development tools."""
-    node(PACKAGE / "node_modules" / ".bin" / name, *arguments)
 
 
 def test_document_is_the_one_that_the_service_answers(server: Server) -> None:
@@ -35,9 +31,13 @@ def test_types_are_generated_from_the_document(tmp_path: Path) -> None:
 
 
 def test_modules_are_compiled_from_the_sources(tmp_path: Path) -> None:
-    run_tool("tsc", "--project", PACKAGE, "--outDir", tmp_path)
+    shutil.copytree(PACKAGE / "src", tmp_path / "src")
+    shutil.copy(PACKAGE / "tsconfig.json", tmp_path)
+    shutil.copy(PACKAGE / "package.json", tmp_path)
 
-    fresh = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    run_tool("tsc", "--project", tmp_path)
+
+    fresh = {path.name: path.read_text() for path in (tmp_path / "dist").iterdir()}
     assert fresh == {path.name: path.read_text() for path in (PACKAGE / "dist").iterdir()}
 
 

@@ -1,135 +1,127 @@
 /** `TodoClient`: one user's tasks. */
-import createClient from "openapi-fetch";
-import { Delivery } from "./delivery.js";
-import { Problem } from "./problem.js";
-const TASKS = "/api/{user_id}/tasks";
-const TASK = "/api/{user_id}/tasks/{id}";
-const COMPLETE = "/api/{user_id}/tasks/{id}/complete";
+import { Problem } from "./errors.js";
+import { send } from "./request.js";
 /**
  * The signed-in user's tasks.
  *
- * Every method rejects with a `Problem` when the service refuses, and as `fetch` does (a `TypeError`, or a
- * `DOMException` named "TimeoutError") when no answer came, after the repetitions that are safe.
+ * Every method rejects with a `Problem` when the service answers with an error, with a `NetworkError` when
+ * no response came after the retries that are safe, and as the token source does when there is no token.
  */
 export class TodoClient {
-    #api;
-    #user;
-    #token;
-    #fetch;
+    #tasks;
+    #connection;
     #retries;
-    constructor({ baseUrl, userId, token, fetch = globalThis.fetch, retries = 5 }) {
-        this.#api = createClient({ baseUrl });
-        this.#user = { user_id: userId };
-        this.#token = token;
-        this.#fetch = fetch;
+    constructor(options) {
+        const { baseUrl, userId, token, fetch = globalThis.fetch, retries = 5, timeoutSeconds = 15 } = options;
+        this.#tasks = `${baseUrl.replace(/\/+$/, "")}/api/${encodeURIComponent(userId)}/tasks`;
         this.#retries = retries;
+        this.#connection = { token, fetch, timeoutSeconds, onRetry: options.onRetry ?? (() => { }) };
     }
     /** The first page of the tasks, newest first unless asked otherwise. */
-    list(query = {}) {
-        return this.#page(query, null);
+    list(query = {}, options = {}) {
+        return this.#page(query, null, options);
     }
     /** Every task of a list, fetched page by page as the loop gets there. */
-    async *all(query = {}) {
-        let page = await this.list(query);
+    async *all(query = {}, options = {}) {
+        let page = await this.list(query, options);
         while (page !== null) {
             yield* page.tasks;
-            page = page.next === null ? null : await page.next();
+            page = page.next === null ? null : await page.next(options);
         }
     }
-    async get(id) {
-        const params = { path: { ...this.#user, id } };
-        return versioned(await this.#api.GET(TASK, { params, fetch: this.#delivery().send }));
+    /** One task. */
+    async get(id, options = {}) {
+        return versioned(await this.#send("GET", `/${id}`, options));
     }
-    /**
-     * Create a task, once, however often the request is repeated.
-     *
-     * @param key the name of this create (`Idempotency-Key`). Keep it where a create may be repeated later,
-     *   by this client or by the next page load; without one, each call creates a task of its own.
-     */
-    async create(fields, key = newKey()) {
-        const answer = await this.#api.POST(TASKS, {
-            params: { path: this.#user, header: { "Idempotency-Key": key } },
-            body: fields,
-            fetch: this.#delivery().send,
-        });
-        return versioned(answer);
+    /** Create a task, once, however often the request is repeated. */
+    async create(fields, options = {}) {
+        const headers = { "Idempotency-Key": options.idempotencyKey ?? newKey() };
+        return versioned(await this.#send("POST", "", options, { headers, body: JSON.stringify(fields) }));
     }
-    /**
-     * Change a task.
-     *
-     * @param etag the version that the change is made to. When the task is another by now, the `Problem` has
-     *   status 412 and nothing was changed. Without it the last writer wins, field by field.
-     */
-    async update(id, change, etag) {
-        const delivery = this.#delivery();
-        const answer = await this.#api.PUT(TASK, { params: this.#params(id, etag), body: change, fetch: delivery.send });
-        return this.#written(answer, delivery, id, change);
+    /** Change a task: the fields of `change`, and no others. */
+    async update(id, change, options = {}) {
+        const answer = await this.#send("PUT", `/${id}`, options, conditional(options, change));
+        return this.#written(answer, id, change, options);
     }
     /**
      * Complete a task, or reopen it with `false`.
      *
-     * Without `completed` it toggles. A toggle is never repeated: when it rejects for want of an answer,
-     * look at the task.
+     * Without `completed` it toggles. A toggle is never repeated: when it rejects with a `NetworkError`, look
+     * at the task.
      */
-    async complete(id, completed, etag) {
-        const params = this.#params(id, etag);
+    async complete(id, completed, options = {}) {
+        const path = `/${id}/complete`;
         if (completed === undefined) {
-            return versioned(await this.#api.PATCH(COMPLETE, { params, fetch: this.#delivery(0).send }));
+            return versioned(await this.#send("PATCH", path, options, { ...conditional(options), retries: 0 }));
         }
-        const delivery = this.#delivery();
-        const answer = await this.#api.PATCH(COMPLETE, { params, body: { completed }, fetch: delivery.send });
-        return this.#written(answer, delivery, id, { completed });
+        const answer = await this.#send("PATCH", path, options, conditional(options, { completed }));
+        return this.#written(answer, id, { completed }, options);
     }
     /**
-     * Delete a task. Answers the task as it was: `create` with its fields undoes it.
+     * Delete a task. Resolves to the task as it was: `create` with its fields undoes it.
      *
-     * Null means that the task is gone, but that an answer was lost on the way and the task with it.
+     * Null means that the task is gone, but that a response was lost on the way and the task with it.
      */
-    async remove(id, etag) {
-        const delivery = this.#delivery();
-        const answer = await this.#api.DELETE(TASK, { params: this.#params(id, etag), fetch: delivery.send });
-        if (answer.response.status === 404 && delivery.uncertain)
+    async remove(id, options = {}) {
+        const answer = await this.#send("DELETE", `/${id}`, options, conditional(options));
+        if (answer.response.status === 404 && answer.uncertain)
             return null;
         return versioned(answer).value;
     }
-    async #page(query, cursor) {
-        const { data, error, response } = await this.#api.GET(TASKS, {
-            params: { path: this.#user, query: { ...query, cursor } },
-            fetch: this.#delivery().send,
-        });
-        if (data === undefined)
-            throw new Problem(response, error);
-        const next = cursorOf(response);
-        return { tasks: data, next: next === null ? null : () => this.#page(query, next), etag: etagOf(response) };
+    async #page(query, cursor, options) {
+        const given = Object.entries({ ...query, cursor }).filter(([, value]) => value !== undefined && value !== null);
+        const search = given.length === 0 ? "" : `?${new URLSearchParams(given.map(([name, value]) => [name, `${value}`]))}`;
+        const answer = await this.#send("GET", search, options);
+        if (!answer.response.ok || !Array.isArray(answer.body))
+            throw new Problem(answer.response, answer.body);
+        const next = cursorOf(answer.response);
+        return {
+            tasks: answer.body,
+            next: next === null ? null : (again = {}) => this.#page(query, next, again),
+            etag: etagOf(answer.response),
+        };
     }
     /**
-     * The task after a write. A repeated write under a precondition may be refused because its first attempt
+     * The task after a write. A repeated write under a precondition may be rejected because its first attempt
      * was carried out: when the task is what was asked for, nothing is lost and nothing is left to do.
      */
-    async #written(answer, delivery, id, change) {
-        if (answer.response.status === 412 && delivery.uncertain) {
-            const present = await this.get(id);
+    async #written(answer, id, change, { signal }) {
+        if (answer.response.status === 412 && answer.uncertain) {
+            const present = await this.get(id, { signal });
             if (has(present.value, change))
                 return present;
         }
         return versioned(answer);
     }
-    #delivery(repeats = this.#retries) {
-        return new Delivery(this.#token, this.#fetch, repeats);
-    }
-    #params(id, etag) {
-        return { path: { ...this.#user, id }, header: { "If-Match": etag ?? null } };
+    #send(method, path, { signal }, sent = {}) {
+        const { headers = {}, body = null, retries = this.#retries } = sent;
+        const type = body === null ? {} : { "Content-Type": "application/json" };
+        return send(this.#connection, { method, url: `${this.#tasks}${path}`, headers: { ...type, ...headers }, body, retries }, signal);
     }
 }
-function versioned({ data, error, response }) {
-    if (data === undefined)
-        throw new Problem(response, error);
-    return { value: data, etag: etagOf(response) };
+function conditional({ etag }, change) {
+    return {
+        headers: etag === undefined ? {} : { "If-Match": etag },
+        body: change === undefined ? null : JSON.stringify(change),
+    };
+}
+function versioned({ response, body }) {
+    if (!response.ok || !isTask(body))
+        throw new Problem(response, body);
+    return { value: body, etag: etagOf(response) };
+}
+/** Whether it is the service's answer, and not the start page of a web server that answers every path. */
+function isTask(body) {
+    return typeof body === "object" && body !== null && "id" in body && "completed" in body;
 }
 function etagOf(response) {
     return response.headers.get("ETag") ?? "";
 }
-/** The cursor in the `Link` to the next page (RFC 8288); null on the last. */
+/**
+ * The cursor in the `Link` to the next page (RFC 8288); null on the last.
+ *
+ * Only the cursor is taken from it, so a link can take neither the token nor the request to another address.
+ */
 function cursorOf(response) {
     const link = /<([^>]*)>; rel="next"/.exec(response.headers.get("Link") ?? "");
     return link?.[1] === undefined ? null : new URL(link[1], "http://localhost").searchParams.get("cursor");
@@ -143,3 +135,4 @@ function has(task, { title, description, completed }) {
 function newKey() {
     return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
+//# sourceMappingURL=client.js.map

@@ -24,7 +24,7 @@ export async function save(client, { task, etag }, base, fields) {
       base = present.value;
     }
     try {
-      return await client.update(base.id, change, present.etag);
+      return await client.update(base.id, change, { etag: present.etag });
     } catch (error) {
       if (error.status !== 412) throw error;
       present = await client.get(base.id);

@@ -57,7 +57,7 @@ export class Outbox {
 
   async #deliver({ key, fields }) {
     try {
-      const created = await this.#client.create(fields, key);
+      const created = await this.#client.create(fields, { idempotencyKey: key });
       this.#drop(key);
       this.#events.sent(created);
     } catch (error) {

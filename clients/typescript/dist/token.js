@@ -1,20 +1,20 @@
-/** Where tokens come from, and how long one is kept. */
+/** Where tokens come from, and how long one is used. */
 /**
- * A source that keeps a JWT until `marginSeconds` before its `exp`, or until it is refused.
+ * A source that uses a JWT until `marginSeconds` before its `exp`, or until it is rejected.
  *
- * However many requests want a new token at once, `fetchToken` is called once. When it fails and the old
- * token has not expired, the old one serves on. A token without a readable `exp` is kept until refused.
+ * However many requests need a new token at once, `fetchToken` is called once. When it fails and the old
+ * token has not expired, the old one is used on. A token without a readable `exp` is used until rejected.
  */
 export function renewing(fetchToken, marginSeconds = 30) {
-    let kept;
+    let cached;
     let pending;
     function usable(marginMilliseconds) {
-        return kept !== undefined && Date.now() < kept.expiresAt - marginMilliseconds ? kept.token : undefined;
+        return cached !== undefined && Date.now() < cached.expiresAt - marginMilliseconds ? cached.token : undefined;
     }
     async function renew() {
         try {
             const token = await fetchToken();
-            kept = { token, expiresAt: expiry(token) };
+            cached = { token, expiresAt: expiry(token) };
             return token;
         }
         catch (error) {
@@ -27,9 +27,9 @@ export function renewing(fetchToken, marginSeconds = 30) {
             pending = undefined;
         }
     }
-    return async (refused) => {
-        if (kept !== undefined && kept.token === refused)
-            kept = undefined;
+    return async (rejected) => {
+        if (cached !== undefined && cached.token === rejected)
+            cached = undefined;
         const token = usable(marginSeconds * 1000);
         if (token !== undefined)
             return token;
@@ -51,3 +51,4 @@ function expiry(token) {
     }
     return Infinity;
 }
+//# sourceMappingURL=token.js.map

@@ -1,35 +1,35 @@
-/** Where tokens come from, and how long one is kept. */
+/** Where tokens come from, and how long one is used. */
 
 /**
- * Answers the token to send. After a 401 it is asked once more with the token that was refused, and
- * should then answer another one; a function without parameters that always asks afresh will do.
+ * Resolves to the token to send. After a 401 it is called once more with the token that was rejected, and
+ * should then resolve to another one; a function without parameters that always fetches a new one will do.
  */
-export type TokenSource = (refused?: string) => Promise<string>;
+export type TokenSource = (rejected?: string) => Promise<string>;
 
-interface Kept {
+interface CachedToken {
   token: string;
   /** Milliseconds since 1970. */
   expiresAt: number;
 }
 
 /**
- * A source that keeps a JWT until `marginSeconds` before its `exp`, or until it is refused.
+ * A source that uses a JWT until `marginSeconds` before its `exp`, or until it is rejected.
  *
- * However many requests want a new token at once, `fetchToken` is called once. When it fails and the old
- * token has not expired, the old one serves on. A token without a readable `exp` is kept until refused.
+ * However many requests need a new token at once, `fetchToken` is called once. When it fails and the old
+ * token has not expired, the old one is used on. A token without a readable `exp` is used until rejected.
  */
 export function renewing(fetchToken: () => Promise<string>, marginSeconds = 30): TokenSource {
-  let kept: Kept | undefined;
+  let cached: CachedToken | undefined;
   let pending: Promise<string> | undefined;
 
   function usable(marginMilliseconds: number): string | undefined {
-    return kept !== undefined && Date.now() < kept.expiresAt - marginMilliseconds ? kept.token : undefined;
+    return cached !== undefined && Date.now() < cached.expiresAt - marginMilliseconds ? cached.token : undefined;
   }
 
   async function renew(): Promise<string> {
     try {
       const token = await fetchToken();
-      kept = { token, expiresAt: expiry(token) };
+      cached = { token, expiresAt: expiry(token) };
       return token;
     } catch (error) {
       const old = usable(0);
@@ -40,8 +40,8 @@ export function renewing(fetchToken: () => Promise<string>, marginSeconds = 30):
     }
   }
 
-  return async (refused) => {
-    if (kept !== undefined && kept.token === refused) kept = undefined;
+  return async (rejected) => {
+    if (cached !== undefined && cached.token === rejected) cached = undefined;
     const token = usable(marginSeconds * 1000);
     if (token !== undefined) return token;
     pending ??= renew();

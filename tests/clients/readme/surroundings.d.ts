@@ -1,0 +1,7 @@
+// What the README's snippets find in a Next.js project.
+
+declare module "next/headers" {
+  export function headers(): Promise<Headers>;
+}
+
+declare const process: { env: Record<string, string | undefined> };
