@@ -1,6 +1,7 @@
 """An identity server for tests that answers what it is told to, and keys of every kind to sign with."""
 
 import json
+import ssl
 import threading
 import time
 from base64 import urlsafe_b64encode
@@ -48,7 +49,8 @@ class IdentityServer:
     """Publishes a key set, well or badly.
 
     ``fetches`` counts how often it was asked, ``asked`` holds the headers of each. The first ``moves``
-    answers redirect to another path.
+    answers redirect to another path. While ``answering`` is clear, a finished answer is held back, and
+    ``held_back`` is set.
     """
 
     def __init__(self, *keys: SigningKey) -> None:
@@ -56,16 +58,21 @@ class IdentityServer:
         self.body: bytes | None = None
         self.status = 200
         self.location: str | None = None
+        self.encoding: str | None = None
         self.moves = 0
         self.asked: list[dict[str, str]] = []
         self.delay_seconds = 0.0
+        self.answering = threading.Event()
+        self.answering.set()
+        self.held_back = threading.Event()
         self.fetches = 0
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
 
     @property
     def origin(self) -> str:
         """What ``iss`` and ``aud`` are."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def content(self) -> bytes:
         """What it answers now."""
@@ -83,15 +90,20 @@ class IdentityServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 identity.fetches += 1
-                time.sleep(identity.delay_seconds)
-                identity.asked.append({name.lower(): value for name, value in self.headers.items()})
                 content = identity.content()
+                time.sleep(identity.delay_seconds)
+                if not identity.answering.is_set():
+                    identity.held_back.set()
+                    identity.answering.wait()
+                identity.asked.append({name.lower(): value for name, value in self.headers.items()})
                 moved = identity.fetches <= identity.moves
                 self.send_response(307 if moved else identity.status)
                 if moved:
                     self.send_header("Location", f"/moved/{identity.fetches}")
                 if identity.location is not None:
                     self.send_header("Location", identity.location)
+                if identity.encoding is not None:
+                    self.send_header("Content-Encoding", identity.encoding)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 try:
@@ -104,6 +116,8 @@ class IdentityServer:
 
         server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         server.daemon_threads = True
+        if self.tls is not None:
+            server.socket = self.tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -125,6 +139,6 @@ async def verify_with_fresh_keys(verifier: Verifier, token: bytes) -> str:
     """The token's subject, verified as the middleware does it: once more with fresh keys where its key is unknown."""
     try:
         return verifier.verify(token).subject
-    except UnknownKey:
-        await verifier.refresh()
+    except UnknownKey as unknown:
+        await verifier.refresh(unknown)
         return verifier.verify(token).subject

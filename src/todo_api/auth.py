@@ -46,8 +46,8 @@ class Authentication:
                 return
             try:
                 claims = self._verifier.verify(token)
-            except UnknownKey:
-                await self._verifier.refresh()
+            except UnknownKey as unknown:
+                await self._verifier.refresh(unknown)
                 claims = self._verifier.verify(token)
         except JwksUnavailable as error:
             observe(KeySetMissing(error.reason))

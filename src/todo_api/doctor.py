@@ -17,18 +17,20 @@ from todo_api import migrations, queries
 from todo_api.db import DatabaseError, Pool, SchemaMissing, compile_statement
 from todo_api.local import postgres
 from todo_api.settings import Settings
-from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, UnknownKey, Verifier, peek
+from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, Verifier, peek
 
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
 CONNECT_SECONDS = 15
 SIGNATURE = "its signature does not fit: it was signed with another secret or key, or changed on the way"
+SEND = "a front end sends what `authClient.token()` answers"
 ADVICE = {
     "InvalidSignatureError": SIGNATURE,
     "unknown key": "the key set holds no key of that kid: is BETTER_AUTH_URL the server that issued it?",
-    "DecodeError": "it is no JWT of three parts: send Better Auth's JWT, not its session token",
-    "header": "it is no JWT: send Better Auth's JWT, not its session token",
+    "DecodeError": f"it is no JWT of three parts; {SEND}",
+    "header": f"it is no JWT; {SEND}",
+    "session token": f"this is Better Auth's session token, not a JWT; {SEND}",
     "no subject": "it names no user: an e-mail link's token, for example, is no login",
     "padded": "it holds '=', which no JWT does: was it copied or encoded once too often?",
     "too long": "it is longer than 8 KiB",
@@ -117,7 +119,7 @@ async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Findi
     if keys is None:
         findings.append(Finding(ok=True, what="BETTER_AUTH_URL is not set: tokens of a key set are refused."))
     else:
-        findings.append(await _examine_key_set(keys))
+        findings.append(await _examine_jwks(keys))
     verifier = Verifier(
         secret.get_secret_value() if secret else None,
         keys=keys,
@@ -131,12 +133,14 @@ async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Findi
     return findings
 
 
-async def _examine_key_set(keys: JwksClient) -> Finding:
+async def _examine_jwks(keys: JwksClient) -> Finding:
     try:
         await keys.refresh()
     except JwksUnavailable as error:
         return Finding(ok=False, what=f"The key set at {keys.url} cannot be had: {error.reason}.")
-    named = "; ".join(f"{key.id}: {', '.join(sorted(key.algorithms))}" for key in keys.keys.keys)
+    if not keys.keys:
+        return Finding(ok=False, what=f"The key set at {keys.url} holds no key that can be used.")
+    named = "; ".join(f"{key.id}: {', '.join(sorted(key.algorithms))}" for key in keys.keys)
     return Finding(ok=True, what=f"The key set at {keys.url} holds {named}.")
 
 
@@ -155,12 +159,14 @@ def _why(settings: Settings, error: InvalidToken, header: dict[str, Any], payloa
     expires_at = payload.get("exp")
     if error.expired and isinstance(expires_at, int | float):
         return f"it expired {round((time.time() - expires_at) / 60)} minutes ago; front ends fetch a new one"
-    if error.reason == "iss":
+    if header.get("typ") == "better-auth.session-cache+jwt":
+        return f"this is Better Auth's cookie cache, which is not meant for other servers; {SEND}"
+    if error.reason in {"iss", "iss missing"}:
         return f"its iss is {payload.get('iss')!r}, expected is {' or '.join(settings.issuers)}"
-    if error.reason == "aud":
+    if error.reason in {"aud", "aud missing"}:
         return f"its aud is {payload.get('aud')!r}, expected is {' or '.join(settings.audiences)}"
     if error.reason == "algorithm":
         family = "BETTER_AUTH_SECRET" if header.get("alg") == "HS256" else "BETTER_AUTH_URL"
         return f"its alg is {header.get('alg')!r}, and {family} is not set, or that algorithm is never accepted"
     advice = ADVICE.get(error.reason, error.reason)
-    return f"{advice} (kid {header.get('kid')!r})" if isinstance(error, UnknownKey) else advice
+    return f"{advice} (kid {header.get('kid')!r})" if error.reason == "unknown key" else advice

@@ -65,6 +65,13 @@ def test_embedded_database_is_examined_as_well(doctor: Doctor, tmp_path: Path) -
 
 
 class TestDatabase:
+    def test_empty_one_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
+        identity.keys = []
+        status, lines = doctor(BETTER_AUTH_URL=identity.origin)
+
+        assert status == 1
+        assert lines[-1] == f"WRONG  The key set at {identity.origin}/api/auth/jwks holds no key that can be used."
+
     def test_unreachable_one_is_named_with_the_reason(self, doctor: Doctor) -> None:
         status, lines = doctor(DATABASE_URL=f"postgresql://u:very-private@127.0.0.1:{free_port()}/x")
 
@@ -112,12 +119,23 @@ class TestKeySet:
             "second: PS256, PS384, PS512, RS256, RS384, RS512."
         )
 
+    def test_empty_one_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
+        identity.keys = []
+        status, lines = doctor(BETTER_AUTH_URL=identity.origin)
+
+        assert status == 1
+        assert lines[-1] == f"WRONG  The key set at {identity.origin}/api/auth/jwks holds no key that can be used."
+
     def test_unreachable_one_is_named_with_the_reason(self, doctor: Doctor) -> None:
         url = f"http://127.0.0.1:{free_port()}"
         status, lines = doctor(BETTER_AUTH_URL=url)
 
         assert status == 1
         assert lines[-1] == f"WRONG  The key set at {url}/api/auth/jwks cannot be had: All connection attempts failed."
+
+
+SEND = "a front end sends what `authClient.token()` answers"
+SESSION_TOKEN = f"this is Better Auth's session token, not a JWT; {SEND}"
 
 
 class TestToken:
@@ -133,7 +151,12 @@ class TestToken:
         [
             (lambda: token("ada", exp=int(time.time()) - 610), "it expired 10 minutes ago; front ends fetch a new one"),
             (lambda: token("ada", secret="x" * 40), BOTH),
-            (lambda: "nonsense", "it is no JWT: send Better Auth's JWT, not its session token"),
+            (lambda: "nonsense", f"it is no JWT; {SEND}"),
+            (lambda: "a.b.c.d", f"it is no JWT; {SEND}"),
+            (lambda: token("ada").rpartition(".")[0], f"it is no JWT of three parts; {SEND}"),
+            (lambda: "vSmAcFdrAgRsQ5Vk1t3bYJ7pX0zLwNeh", SESSION_TOKEN),
+            (lambda: f"vSmAcFdrAgRsQ5Vk1t3bYJ7pX0zLwNeh.{'x' * 42}%2F%3D", SESSION_TOKEN),
+            (lambda: f"vSmAcFdrAgRsQ5Vk1t3bYJ7pX0zLwNeh.{'x' * 42}/=", SESSION_TOKEN),
             (lambda: f"{token('ada')}=", "it holds '=', which no JWT does: was it copied or encoded once too often?"),
             (
                 lambda: token("ada", sub=None, email="a@example.com"),
@@ -145,7 +168,20 @@ class TestToken:
                 "its alg is 'EdDSA', and BETTER_AUTH_URL is not set, or that algorithm is never accepted",
             ),
         ],
-        ids=["expired", "other secret", "no JWT", "padded", "no user", "no exp", "other family"],
+        ids=[
+            "expired",
+            "other secret",
+            "no JWT",
+            "four parts",
+            "two parts",
+            "session token",
+            "cookie",
+            "decoded cookie",
+            "padded",
+            "no user",
+            "no exp",
+            "other family",
+        ],
     )
     def test_refused_one_is_told_why(self, doctor: Doctor, given: Callable[[], str], why: str) -> None:
         status, lines = doctor(given())
@@ -158,6 +194,8 @@ class TestToken:
         [
             ({"iss": "https://other.example"}, "its iss is 'https://other.example', expected is {origin}"),
             ({"aud": ["a", "b"]}, "its aud is ['a', 'b'], expected is {origin}"),
+            ({"iss": None}, "its iss is None, expected is {origin}"),
+            ({"aud": None}, "its aud is None, expected is {origin}"),
         ],
     )
     def test_other_names_are_told_apart(
@@ -168,6 +206,14 @@ class TestToken:
 
         assert status == 1
         assert lines[-1] == f"WRONG  The token is refused: {why.format(origin=identity.origin)}."
+
+    def test_cookie_cache_that_the_key_set_signed_is_told_apart(self, doctor: Doctor, identity: IdentityServer) -> None:
+        typ = "better-auth.session-cache+jwt"
+        given = identity.keys[0].sign(identity.claims("ada", aud="better-auth:session-cache"), "EdDSA", typ=typ)
+        _, lines = doctor(given, BETTER_AUTH_URL=identity.origin)
+
+        expected = f"this is Better Auth's cookie cache, which is not meant for other servers; {SEND}."
+        assert lines[-1] == f"WRONG  The token is refused: {expected}"
 
     def test_unknown_key_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
         given = SigningKey("Ed25519", "stranger").sign(identity.claims("ada"), "EdDSA")

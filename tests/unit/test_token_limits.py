@@ -1,8 +1,10 @@
 """Where exactly a token or a key set stops being good, what the log is told, and what is remembered."""
 
 import asyncio
+import gc
 import json
 import logging
+import tracemalloc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,9 +14,10 @@ from tests.harness import SECRET, free_port
 from tests.identity_server import IdentityServer, SigningKey, verify_with_fresh_keys
 from tests.unit.test_tokens import ISSUER, NOW, USER, Clock, forge, payload, segment, without
 from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, UnknownKey, Verifier, jwks_client, peek, sign
-from todo_api.tokens.claims import LEEWAY_SECONDS, MAX_TIME
+from todo_api.tokens.cache import ENTRY_BYTES, MAX_CACHE_BYTES
+from todo_api.tokens.claims import LEEWAY_SECONDS, MAX_EMAIL_LENGTH, MAX_NAME_LENGTH, MAX_SUBJECT_LENGTH, MAX_TIME
 from todo_api.tokens.jwks import UnusableJwks, parse
-from todo_api.tokens.verifier import CACHED_TOKENS, MAX_TOKEN_BYTES
+from todo_api.tokens.verifier import MAX_TOKEN_BYTES
 
 KEY = SigningKey("Ed25519", "one")
 
@@ -46,6 +49,10 @@ class TestReasons:
         [
             (b"x" * (MAX_TOKEN_BYTES + 1), "too long"),
             (forge(payload()) + b"=", "padded"),
+            (b"vSmAcFdrAgRsQ5Vk1t3bYJ7pX0zLwNeh", "session token"),
+            (b"vSmAcFdrAgRsQ5Vk1t3bYJ7pX0zLwNeh.Q2F0Y2ggbWUgaWYgeW91IGNhbiwgc2Vzc2lvbjEyMzQ=", "session token"),
+            (b"vSmAcFdrAgRsQ5Vk1t3bYJ7pX0zLwNeh.Q2F0Y2g%2FbWUgaWYgeW91IGNhbiwgc2Vzc2lvbjEyMzQ%3D", "session token"),
+            (b"vSmAcFdrAgRsQ5Vk1t3bYJ7pX0zLwNe", "header"),
             (b"e30.e30.AAAA", "no algorithm"),
             (forge(payload(), {"alg": "HS256", "crit": ["exp"]}), "crit"),
             (forge(payload(), {"alg": "HS512"}), "algorithm"),
@@ -71,8 +78,7 @@ class TestReasons:
         [
             (b"<html>", "not a JSON object"),
             (b"{}", "no keys member"),
-            (b'{"keys": []}', "empty"),
-            (b'{"keys": [{"kty": "oct"}]}', "no key that can be used"),
+            (b'{"keys": {}}', "no keys member"),
         ],
     )
     def test_log_is_told_what_is_wrong_with_a_key_set(self, content: bytes, expected: str) -> None:
@@ -96,22 +102,74 @@ class TestBoundaries:
         assert reason(forge(payload(exp=MAX_TIME))) == "exp is out of range"
 
 
-class TestMemory:
+def largest(number: int) -> bytes:
+    """A token whose claims take as much memory as a token's can: four bytes a character."""
+    wide = "\N{GRINNING FACE}"
+    name, email = wide + "n" * (MAX_NAME_LENGTH - 1), wide + "e" * (MAX_EMAIL_LENGTH - 1)
+    return forge(payload(sub=f"{number}{wide}".ljust(MAX_SUBJECT_LENGTH, "s"), name=name, email=email))
+
+
+class TestCache:
     def test_verified_token_is_not_examined_again(self) -> None:
         verifier = Verifier(SECRET, clock=Clock())
 
         assert verifier.verify(forge(payload())) is verifier.verify(forge(payload()))
 
-    def test_oldest_token_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert CACHED_TOKENS == 10_000
-        monkeypatch.setattr("todo_api.tokens.verifier.CACHED_TOKENS", 2)
+    def test_token_that_expires_first_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("todo_api.tokens.cache.MAX_CACHE_BYTES", 2 * (ENTRY_BYTES + 150))
         verifier = Verifier(SECRET, clock=Clock())
-        tokens = [forge(payload(jti=number)) for number in range(3)]
+        tokens = [forge(payload(exp=NOW + seconds)) for seconds in (30, 10, 20)]
         first, second, third = map(verifier.verify, tokens)
 
-        assert verifier.verify(tokens[1]) is second
+        assert verifier.verify(tokens[0]) is first
         assert verifier.verify(tokens[2]) is third
-        assert verifier.verify(tokens[0]) is not first
+        assert verifier.verify(tokens[1]) is not second
+
+    def test_expired_tokens_are_dropped_though_there_is_room(self) -> None:
+        clock = Clock()
+        verifier = Verifier(SECRET, clock=clock)
+        for number in range(100):
+            verifier.verify(forge(payload(exp=NOW + 60, n=number)))
+        clock.now += 60 + LEEWAY_SECONDS
+        verifier.verify(forge(payload(exp=NOW + 900)))
+
+        assert len(verifier._cache._verified) == len(verifier._cache._by_expiry) == 1
+        assert ENTRY_BYTES < verifier._cache._bytes < 2 * ENTRY_BYTES
+
+    def test_rejected_and_expired_tokens_are_not_held(self) -> None:
+        verifier = Verifier(SECRET, clock=Clock())
+        for token in (forge(payload(), key=b"x" * 32), forge(payload(exp=NOW - 60))):
+            with pytest.raises(InvalidToken):
+                verifier.verify(token)
+
+        assert verifier._cache._bytes == len(verifier._cache._verified) == 0
+
+    @pytest.mark.parametrize("token", [largest, lambda number: forge({"sub": str(number), "exp": NOW + 900})])
+    def test_it_takes_no_more_memory_than_it_may(
+        self, token: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert MAX_CACHE_BYTES == 8 * 1024 * 1024
+        limit = MAX_CACHE_BYTES // 16
+        monkeypatch.setattr("todo_api.tokens.cache.MAX_CACHE_BYTES", limit)
+        verifier = Verifier(SECRET, clock=Clock())
+        tracemalloc.start()
+        try:
+            for number in range(2 * limit // ENTRY_BYTES):
+                verifier.verify(token(number))
+            gc.collect()
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+        assert limit * 0.9 < verifier._cache._bytes <= limit
+        assert limit * 0.5 < taken < limit * 1.1
+
+    @pytest.mark.parametrize(("name", "longest"), [("email", MAX_EMAIL_LENGTH), ("name", MAX_NAME_LENGTH)])
+    def test_longer_profile_counts_as_absent(self, name: str, longest: int) -> None:
+        verifier = Verifier(SECRET, clock=Clock())
+
+        assert getattr(verifier.verify(forge(payload(**{name: "x" * longest}))), name) == "x" * longest
+        assert getattr(verifier.verify(forge(payload(**{name: "x" * (longest + 1)}))), name) is None
 
 
 def test_peek_shows_header_and_payload() -> None:
@@ -165,7 +223,7 @@ def play(work: Callable[[Both], Coroutine[Any, Any, None]], **answers: Any) -> I
             await asyncio.wait_for(work(both), 10)
         finally:
             await both.source.close()
-            assert both.source._client is None or both.source._client.is_closed
+            assert both.source._http is None or both.source._http.is_closed
 
     with identity.listening():
         asyncio.run(run())
@@ -272,8 +330,8 @@ class TestDownload:
                     await both.source.refresh()
                 assert str(caught.value) == caught.value.reason == expected
                 waits.append(caught.value.retry_after_seconds)
-            assert waits == [1, 1, 5, 5]
-            both.clock.now += 2.5
+            assert waits == [1, 1, 5, 5]  # seconds
+            both.clock.now += 3.5
             with pytest.raises(JwksUnavailable) as caught:
                 await both.source.refresh()
             assert caught.value.retry_after_seconds == 2
@@ -286,7 +344,7 @@ class TestDownload:
         }
 
     def test_failure_without_words_is_named_by_its_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(jwks_client, "FETCH_SECONDS", 0.05)
+        monkeypatch.setattr(jwks_client, "FETCH_TIMEOUT_SECONDS", 0.05)
 
         async def work(both: Both) -> None:
             with pytest.raises(JwksUnavailable) as caught:
@@ -308,9 +366,12 @@ class TestDownload:
 
         play(work)
 
-    def test_before_the_first_there_is_no_removal(self) -> None:
-        source = JwksClient("http://127.0.0.1:1/jwks")
+    def test_nothing_is_renewed_before_the_first(self) -> None:
+        clock = Clock()
+        source = JwksClient("http://127.0.0.1:1/jwks", clock=clock)
+        clock.now += 1e9
 
-        assert source.removals == 0
-        source.keep_fresh()
+        assert not source.publishes("a fingerprint")
+        assert source.find(None, "EdDSA") is None
+        assert source.keys == ()
         assert source._fetching is None

@@ -4,30 +4,26 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from jwt import PyJWS
 from jwt.algorithms import HMACAlgorithm
-from jwt.api_jws import PyJWS
+from typing_extensions import override
 
 ALGORITHM = "HS256"
 
 
-class _SharedSecret(HMACAlgorithm):
-    """HS256 with whatever bytes the secret has; PyJWT refuses those that look like another kind of key."""
+class SharedSecret(HMACAlgorithm):
+    """HS256 with the secret's bytes as they are (RFC 7518 §3.2); PyJWT rejects those that look like a public key."""
 
+    def __init__(self) -> None:
+        super().__init__(HMACAlgorithm.SHA256)
+
+    @override
     def prepare_key(self, key: str | bytes) -> bytes:
         return key if isinstance(key, bytes) else key.encode()
 
 
 _jws = PyJWS(algorithms=[])
-_jws.register_algorithm(ALGORITHM, _SharedSecret(HMACAlgorithm.SHA256))
-
-
-def decode(token: bytes, secret: bytes) -> dict[str, Any]:
-    """Header and payload of a genuine token (RFC 7518 §3.2: the secret's bytes are the key).
-
-    Raises:
-        jwt.InvalidTokenError, UnicodeError: it is none.
-    """
-    return _jws.decode_complete(token, secret, algorithms=[ALGORITHM])
+_jws.register_algorithm(ALGORITHM, SharedSecret())
 
 
 def sign(claims: Mapping[str, Any], secret: str) -> str:

@@ -1,32 +1,40 @@
-"""Where the key set comes from, and when it is fetched again.
+"""The JWKS client: where public keys come from, and when they are fetched again.
 
-It is fetched when a token needs it: the first time, and when a token names a key that is not in it, so a
-rotated key works on its first token. Everyone who waits shares one fetch. An allowance bounds what invented
-keys can cause. A set that has served for a while is fetched again beside the requests, so that a removed
-key is noticed; nothing runs while nobody asks. What was obtained is kept until something better comes:
-an outage of the identity server logs nobody out.
+The JWK Set is fetched when a token needs it: the first time, and when a token names a key that is not in it, so
+that a rotated key works on its first token. Concurrent requests share one fetch. A set that has served for
+``FRESH_SECONDS`` is fetched again in the background, so that a withdrawn key is noticed; nothing runs while no
+token comes. While the identity server is down the last set serves on, but not beyond ``MAX_AGE_SECONDS``.
 """
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import httpx
 
-from todo_api.tokens.jwks import Jwks, UnusableJwks, parse
+from todo_api.tokens.jwks import Jwks, Key, UnusableJwks, parse
+from todo_api.tokens.rate_limit import RateLimit
 
 FRESH_SECONDS = 300.0
-"""How long a set serves before it is fetched again beside a request: the grace of a removed key."""
+"""How long a set serves before it is fetched again: how long a withdrawn key may still be accepted."""
 
-ALLOWANCE, ALLOWANCE_SECONDS = 3, 20.0
-"""Fetches that tokens may cause at once, and after how many seconds one more."""
+MAX_AGE_SECONDS = 24 * 3600.0
+"""How long a set serves while no newer one can be had. Long enough for an outage to be mended by daylight; after
+it a key that was withdrawn meanwhile is accepted no longer, though somebody keeps us from hearing of it."""
 
-WITHOUT_KEYS_SECONDS = 5.0
-"""The same, while there is no key set to serve with."""
+RETRY_SECONDS = 20.0
+"""How long after a failed background fetch the next may begin."""
 
-FETCH_SECONDS = 4.0
+MAX_FRUITLESS_FETCHES, FRUITLESS_SECONDS = 10, 20.0
+"""Fetches that did not bring the key they were made for: so many at once, and then one every so many seconds."""
+
+MAX_FAILED_FETCHES, FAILED_SECONDS = 3, 5.0
+"""The same for fetches while there is no set to serve with."""
+
+FETCH_TIMEOUT_SECONDS = 4.0
 MAX_JWKS_BYTES = 256 * 1024
 MAX_REDIRECTS = 3
 
@@ -34,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class JwksUnavailable(Exception):
-    """No key set was ever obtained, so a token can be neither trusted nor refused."""
+    """There is no key set, so that a token can be neither trusted nor rejected."""
 
     def __init__(self, reason: str, retry_after_seconds: int) -> None:
         super().__init__(reason)
@@ -43,103 +51,162 @@ class JwksUnavailable(Exception):
 
 
 class JwksClient:
-    """The present key set of one address.
+    """The keys that are published at one address.
 
     Args:
-        url: where the key set is published.
+        url: where the JWK Set is published.
         clock: seconds, from anywhere.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.url = url
-        self.keys = Jwks()
-        self.removals = 0
         self._clock = clock
-        self._allowance = float(ALLOWANCE)
-        self._counted_at = clock()
-        self._fresh_until = float("inf")
+        self._jwks: Jwks | None = None
+        self._fingerprints: frozenset[str] = frozenset()
+        self._fresh_until = self._usable_until = math.inf
         self._failure = "not fetched yet"
-        self._fetching: asyncio.Task[None] | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._fruitless = RateLimit(MAX_FRUITLESS_FETCHES, FRUITLESS_SECONDS, clock)
+        self._failed = RateLimit(MAX_FAILED_FETCHES, FAILED_SECONDS, clock)
+        self._fetching: asyncio.Task[bool] | None = None
+        self._http: httpx.AsyncClient | None = None
 
-    async def refresh(self) -> None:
-        """Fetch the set, together with whoever else wants it, as far as the allowance goes.
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The keys of the present set."""
+        return () if self._jwks is None else self._jwks.keys
+
+    def find(self, key_id: str | None, algorithm: str) -> Key | None:
+        """The key that a token's header names, as far as it is known now."""
+        if self._clock() >= self._fresh_until:
+            self._renew()
+        return None if self._jwks is None else self._jwks.find(key_id, algorithm)
+
+    def publishes(self, fingerprint: str) -> bool:
+        """Whether a key that verified a token earlier is still published, as far as is known now."""
+        if self._clock() >= self._fresh_until:
+            self._renew()
+        return fingerprint in self._fingerprints
+
+    async def refresh(self, key_id: str | None = None, algorithm: str = "") -> None:
+        """Fetch the set for a token whose key ``find`` does not know, as far as the rate limit allows.
+
+        A fetch under way is waited for. It may have begun before the key was published; if it succeeds and does
+        not bring the key, another follows.
 
         Raises:
-            JwksUnavailable: there is still none.
+            JwksUnavailable: there is still no set.
         """
-        if self._fetching is None and self._may_fetch():
-            self._begin()
+        succeeded = True
         if self._fetching is not None:
-            await asyncio.shield(self._fetching)  # who leaves does not take it along
-        if not self.keys.keys:
-            raise JwksUnavailable(self._failure, max(1, round((1 - self._allowance) * self._pace())))
-
-    def keep_fresh(self) -> None:
-        """Fetch the set in the background if it has served for long."""
-        if self._clock() >= self._fresh_until and self._fetching is None:
-            self._begin()
+            succeeded = await asyncio.shield(self._fetching)  # one that is cancelled does not cancel the others
+        if succeeded and self.find(key_id, algorithm) is None:
+            await self._fetch_for(key_id, algorithm)
+        if self._jwks is None:
+            raise JwksUnavailable(self._failure, self._failed.retry_after_seconds())
 
     async def close(self) -> None:
         """Give up a fetch under way, and close the connection."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
-        if self._client is not None:
-            await self._client.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
-    def _may_fetch(self) -> bool:
+    async def _fetch_for(self, key_id: str | None, algorithm: str) -> None:
+        """Fetch the set, unless another request that waited with this one has begun to."""
+        limit = self._failed if self._jwks is None else self._fruitless
+        if self._fetching is None and limit.take():
+            self._begin(self._fetch_charged(key_id, algorithm, limit))
+        if self._fetching is not None:
+            await asyncio.shield(self._fetching)
+
+    def _renew(self) -> None:
+        """Fetch the set in the background; give up one that is too old to be trusted meanwhile."""
         now = self._clock()
-        self._allowance = min(ALLOWANCE, self._allowance + (now - self._counted_at) / self._pace())
-        self._counted_at = now
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
+        if now >= self._usable_until:
+            self._failure = "the last one is too old"
+            self._replace(None, now)
+        elif self._fetching is None:
+            self._begin(self._fetch())
 
-    def _pace(self) -> float:
-        return ALLOWANCE_SECONDS if self.keys.keys else WITHOUT_KEYS_SECONDS
+    def _begin(self, fetch: Coroutine[Any, Any, bool]) -> None:
+        self._fetching = asyncio.create_task(fetch)
 
-    def _begin(self) -> None:
-        self._fresh_until = self._clock() + FRESH_SECONDS
-        self._fetching = asyncio.create_task(self._fetch())
+    async def _fetch_charged(self, key_id: str | None, algorithm: str, limit: RateLimit) -> bool:
+        """A fetch that was taken from the rate limit, and is given back if it brings the key."""
+        succeeded = await self._fetch()
+        if self.find(key_id, algorithm) is not None:
+            limit.give_back()
+        return succeeded
 
-    async def _fetch(self) -> None:
+    async def _fetch(self) -> bool:
+        """Whether a set was obtained."""
+        asked_at = self._clock()
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                keys = parse(await self._download())
+            async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
+                jwks = parse(await self._download())
         except (httpx.HTTPError, httpx.InvalidURL, UnusableJwks, OSError, ValueError) as error:
             self._failure = str(error) or type(error).__name__
-            self._fresh_until = self._clock() + ALLOWANCE_SECONDS
             log.warning("key set not obtained", extra={"reason": self._failure})
+            if self._jwks is not None:
+                self._fresh_until = self._clock() + RETRY_SECONDS
+            return False
         else:
-            self.removals += bool(set(self.keys.keys) - set(keys.keys))
-            self.keys = keys
+            self._replace(jwks, asked_at)
+            return True
         finally:
             self._fetching = None
+
+    def _replace(self, jwks: Jwks | None, asked_at: float) -> None:
+        self._jwks = jwks
+        self._fingerprints = frozenset(key.fingerprint for key in self.keys)
+        self._fresh_until = math.inf if jwks is None else self._clock() + FRESH_SECONDS
+        self._usable_until = asked_at + MAX_AGE_SECONDS
+        if jwks is not None and not jwks.keys:
+            log.warning("key set holds no key that can be used: all tokens of it are rejected")
 
     async def _download(self) -> bytes:
         """The body of the answer. Redirects are followed to the same origin alone.
 
         Raises:
-            httpx.HTTPError, UnusableJwks: there is none, or it is too large.
+            httpx.HTTPError, httpx.InvalidURL, UnusableJwks: there is none, or it is too large.
         """
-        if self._client is None:
-            self._client = httpx.AsyncClient(trust_env=False, headers={"Accept": "application/json"})
-        url = self.url
+        if self._http is None:
+            self._http = _http_client()
+        here = url = httpx.URL(self.url)
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._client.stream("GET", url) as response:
-                if response.is_redirect:
-                    url = urljoin(url, response.headers.get("location", ""))
-                    if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
-                        raise UnusableJwks("redirected to another origin")
-                    continue
-                if response.status_code != 200:
-                    raise UnusableJwks(f"status {response.status_code}")
-                content = b""
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > MAX_JWKS_BYTES:
-                        raise UnusableJwks("too large")
-                return content
+            async with self._http.stream("GET", url) as response:
+                if not response.is_redirect:
+                    return await _body(response)
+                url = url.join(response.headers.get("location", ""))
+                if (url.scheme, url.host, url.port) != (here.scheme, here.host, here.port):
+                    raise UnusableJwks("redirected to another origin")
         raise UnusableJwks("too many redirects")
+
+
+def _http_client() -> httpx.AsyncClient:
+    """A client that trusts the certificates of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or else certifi's.
+
+    Everything else of the environment is ignored (``trust_env``): proxies, because one that is named for other
+    traffic would answer for the identity server over plain http, and ``.netrc``.
+    """
+    try:
+        certificates = httpx.create_ssl_context()
+    except OSError as error:
+        raise UnusableJwks(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from None
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    return httpx.AsyncClient(verify=certificates, trust_env=False, headers=headers)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The body as it is on the wire, so that no compression can make it larger than what is counted."""
+    if response.status_code != 200:
+        raise UnusableJwks(f"status {response.status_code}")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise UnusableJwks("compressed, though asked not to be")
+    content = b""
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > MAX_JWKS_BYTES:
+            raise UnusableJwks("too large")
+    return content

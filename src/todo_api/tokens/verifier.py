@@ -1,39 +1,46 @@
-"""A bearer token in, the claims of a user out: both families, and a memory of what was verified.
+"""A bearer token in, the claims of a user out: both types of token, and a cache of what was verified.
 
-The header's ``alg`` decides the family, and a key verifies its own family's algorithms alone (RFC 8725
-§3.1): HS256 belongs to the shared secret, everything else to the key set.
+The header's ``alg`` decides the type, and a key verifies its own type's algorithms alone (RFC 8725 §3.1): HS256
+belongs to the shared secret, everything else to the JWKS.
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jwt.exceptions import InvalidTokenError
 from jwt.utils import base64url_decode
 
-from todo_api.tokens import hs256 as shared_secret
-from todo_api.tokens import jwks as key_set
-from todo_api.tokens.claims import LEEWAY_SECONDS, Claims, InvalidToken, Names, json_object, read_claims
-from todo_api.tokens.jwks import Key
+from todo_api.tokens import hs256, jwks
+from todo_api.tokens.cache import TokenCache, Verified
+from todo_api.tokens.claims import LEEWAY_SECONDS, Claims, InvalidToken, json_object, read_claims
+from todo_api.tokens.decoder import Decoder
 from todo_api.tokens.jwks_client import JwksClient
 
 MAX_TOKEN_BYTES = 8192
-CACHED_TOKENS = 10_000
+SESSION_TOKEN = re.compile(rb"[A-Za-z0-9]{32}([.][A-Za-z0-9+/%]+(=|%3[Dd])?)?")
+"""Better Auth's session token: 32 letters and digits; in its cookie and from the bearer plugin a signature follows,
+whose base64 may be percent-encoded."""
 
 
 class UnknownKey(InvalidToken):
-    """No key that is known now verifies the token; after ``Verifier.refresh`` one may."""
+    """The key that the token names is not known; after ``Verifier.refresh`` it may be."""
+
+    def __init__(self, key_id: str | None, algorithm: str) -> None:
+        super().__init__("unknown key")
+        self.key_id = key_id
+        self.algorithm = algorithm
 
 
 class Verifier:
-    """Verifies tokens, and remembers the verified by digest.
+    """Verifies tokens, and caches the verified by digest.
 
     Args:
-        secret: of the shared-secret family; None: there is none.
-        keys: of the key-set family; None: there is none.
-        issuers, audiences: what ``iss`` and ``aud`` may be. A key-set token must have them, a shared-secret
-            token may lack them. Empty: whatever they are.
+        secret: of the shared-secret tokens; None: there is none.
+        keys: of the JWKS tokens; None: there are none.
+        issuers, audiences: what ``iss`` and ``aud`` may be. A JWKS token must have them, a shared-secret token
+            may lack them. Empty: anything.
         clock: seconds since 1970.
     """
 
@@ -48,47 +55,44 @@ class Verifier:
     ) -> None:
         self._secret = None if secret is None else secret.encode()
         self._keys = keys
-        self._names = Names(frozenset(issuers), frozenset(audiences))
         self._clock = clock
-        self._verified: dict[bytes, tuple[Claims, Key | None]] = {}
-        self._removals = 0
+        self._cache = TokenCache()
+        self._cached = self._cache.get
+        self._publishes = bool if keys is None else keys.publishes
+        shared = {hs256.ALGORITHM: hs256.SharedSecret()}
+        self._shared = Decoder(shared, issuers=issuers, audiences=audiences, names_required=False)
+        self._published = Decoder(jwks.ALGORITHMS, issuers=issuers, audiences=audiences)
 
     def verify(self, token: bytes) -> Claims:
         """The claims of a token that is genuine and valid now.
 
         Raises:
-            UnknownKey: it is signed with a key that is not known yet, or with none.
+            UnknownKey: it names a key that is not known yet, or none at all.
             InvalidToken: it is not.
         """
-        if self._keys is not None and self._keys.removals != self._removals:
-            self._forget_removed_keys(self._keys)
         digest = hashlib.sha256(token).digest()
-        known = self._verified.get(digest)
-        if known is None:
-            known = self._examine(token)
-            if len(self._verified) >= CACHED_TOKENS:
-                del self._verified[next(iter(self._verified))]
-            self._verified[digest] = known
-        claims, key = known
+        claims, fingerprint = self._cached(digest) or (None, None)
+        if claims is None or (fingerprint is not None and not self._publishes(fingerprint)):
+            claims, fingerprint = self._examine(token)
+            self._cache.add(digest, (claims, fingerprint), now=self._clock() - LEEWAY_SECONDS)
         if claims.expires_at <= self._clock() - LEEWAY_SECONDS:
-            self._verified.pop(digest, None)
             raise InvalidToken("expired")
-        if key is not None and self._keys is not None:
-            self._keys.keep_fresh()
         return claims
 
-    async def refresh(self) -> None:
-        """Look for new keys after ``UnknownKey``.
+    async def refresh(self, unknown: UnknownKey) -> None:
+        """Look for the key after ``UnknownKey``.
 
         Raises:
-            JwksUnavailable: no key set was ever obtained.
+            JwksUnavailable: no key set was ever obtained, or the last one is too old.
         """
         if self._keys is not None:
-            await self._keys.refresh()
+            await self._keys.refresh(unknown.key_id, unknown.algorithm)
 
-    def _examine(self, token: bytes) -> tuple[Claims, Key | None]:
+    def _examine(self, token: bytes) -> Verified:
         if len(token) > MAX_TOKEN_BYTES:
             raise InvalidToken("too long")
+        if SESSION_TOKEN.fullmatch(token):
+            raise InvalidToken("session token")
         if b"=" in token:
             raise InvalidToken("padded")  # RFC 7515 §2: base64url without padding
         header = _header(token)
@@ -97,37 +101,36 @@ class Verifier:
             raise InvalidToken("no algorithm")
         if "crit" in header:
             raise InvalidToken("crit")  # RFC 7515 §4.1.11: we understand no extension
-        key = None
-        try:
-            if algorithm == shared_secret.ALGORITHM and self._secret is not None:
-                decoded = shared_secret.decode(token, self._secret)
-            elif algorithm in key_set.ALGORITHMS and self._keys is not None:
-                key = self._key(header, algorithm, self._keys)
-                decoded = key_set.decode(token, key, algorithm)
-            else:
-                raise InvalidToken("algorithm")
-        except (InvalidTokenError, UnicodeError) as error:
-            raise InvalidToken(type(error).__name__) from None
-        payload = json_object(decoded["payload"])
-        claims = read_claims(payload, now=self._clock())
-        self._names.check(payload, required=key is not None)
-        if key is not None and "sub" not in payload:
-            raise InvalidToken("no subject")  # the cookie cache is signed with the secret
-        return claims, key
+        if algorithm == hs256.ALGORITHM and self._secret is not None:
+            payload = self._shared.verify(token, self._secret, algorithm)
+            return read_claims(payload, now=self._clock()), None
+        if algorithm in jwks.ALGORITHMS and self._keys is not None:
+            key = self._find_key(self._keys, token, header, algorithm)
+            payload = self._published.verify(token, key.public, algorithm)
+            return self._read_published(payload), key.fingerprint
+        raise InvalidToken("algorithm")
 
-    def _key(self, header: Mapping[str, Any], algorithm: str, keys: JwksClient) -> Key:
+    def _find_key(self, keys: JwksClient, token: bytes, header: Mapping[str, Any], algorithm: str) -> jwks.Key:
+        """The key of the token's header.
+
+        A token that no key could make valid (an old one, one of another server) is rejected without, so that it
+        causes no fetch.
+        """
         key_id = header.get("kid")
         if not isinstance(key_id, str | None):
             raise InvalidToken("kid")
-        key = keys.keys.find(key_id, algorithm)
+        key = keys.find(key_id, algorithm)
         if key is None:
-            raise UnknownKey("unknown key")
+            claims = self._read_published(self._published.unverified(token))
+            if claims.expires_at > self._clock() - LEEWAY_SECONDS:
+                raise UnknownKey(key_id, algorithm)
+            raise InvalidToken("expired")
         return key
 
-    def _forget_removed_keys(self, keys: JwksClient) -> None:
-        self._removals = keys.removals
-        present = {None, *keys.keys.keys}
-        self._verified = {digest: known for digest, known in self._verified.items() if known[1] in present}
+    def _read_published(self, payload: Mapping[str, Any]) -> Claims:
+        if "sub" not in payload:
+            raise InvalidToken("no subject")  # a cookie cache counts under the shared secret alone
+        return read_claims(payload, now=self._clock())
 
 
 def peek(token: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
