@@ -8,7 +8,7 @@ WORKDIR /build
 COPY requirements requirements
 # --without-pip: what serves requests has no use for an installer.
 RUN python -m venv --without-pip /opt/todo-api \
-    && pip --python /opt/todo-api/bin/python install --no-cache-dir --require-hashes -r "requirements/$REQUIREMENTS.txt"
+    && pip --python /opt/todo-api/bin/python install --no-cache-dir --no-deps --require-hashes -r "requirements/$REQUIREMENTS.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN pip --python /opt/todo-api/bin/python install --no-cache-dir --no-deps --no-build-isolation . \

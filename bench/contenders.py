@@ -48,7 +48,7 @@ def command_of(name: str, scratch: Path) -> list[str]:
 
 
 def _ours(_: Path) -> list[str]:
-    return [str(Path(sys.executable).with_name("todo-api")), "serve"]
+    return [sys.executable, "-m", "todo_api", "serve"]
 
 
 def _tutorial(_: Path) -> list[str]:
@@ -58,17 +58,17 @@ def _tutorial(_: Path) -> list[str]:
     if not stamp.exists() or stamp.read_text() != wanted:
         _run(sys.executable, "-m", "venv", "--clear", str(environment))
         pip = (str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check")
-        _run(*pip, "install", "--require-hashes", "-r", str(lock))
+        _run(*pip, "install", "--no-deps", "--require-hashes", "-r", str(lock))
         stamp.write_text(wanted)
     options = ("--app-dir", str(HERE), "--loop", "uvloop", "--http", "httptools", "--no-access-log")
-    return [str(environment / "bin" / "uvicorn"), "tutorial:app", *options]
+    return [str(environment / "bin" / "python"), "-m", "uvicorn", "tutorial:app", *options]
 
 
 def _fastify(_: Path) -> list[str]:
     if not (shutil.which("node") and shutil.which("npm")):
         raise Unavailable("node and npm are not installed")
     if not (HERE / "fastify" / "node_modules").exists():
-        _run("npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", directory=HERE / "fastify")
+        _run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", directory=HERE / "fastify")
     return ["node", str(HERE / "fastify" / "server.js")]
 
 

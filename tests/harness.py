@@ -32,9 +32,12 @@ COMMAND = Path(sys.executable).with_name("todo-api")
 
 
 def claims(user_id: str, **more: Any) -> dict[str, Any]:
-    """Claims as Better Auth writes them, valid for 15 minutes; ``None`` takes one out."""
+    """Claims as Better Auth writes them; ``None`` takes one out.
+
+    They are valid for a day: a token may be made long before it is used, when modules are imported.
+    """
     now = int(time.time())
-    given = {"sub": user_id, "iat": now, "exp": now + 900, **more}
+    given = {"sub": user_id, "iat": now, "exp": now + 86_400, **more}
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -167,7 +167,7 @@ class TestToken:
         [
             {},
             {"iat": None},
-            {"exp": time.time() + 900.5},
+            {"exp": time.time() + 86_400.5},
             {"nbf": int(time.time()) - 60},
             {"iss": "https://anything.example", "aud": ["a", "b"]},
             {"email": None, "role": {"admin": True}},
