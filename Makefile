@@ -38,8 +38,9 @@ test: .venv/development ## run every test against a real PostgreSQL, and report 
 pythons: .venv/development ## `make test` in a fresh copy, in an awkward folder, under each supported Python found here
 	@$(RUN) requirements/pythons.py $(TESTS)
 
-soak: .venv/development ## SOAK_SECONDS (60) for each way to break the database, then SOAK_REQUESTS (200,000) generated requests
+soak: .venv/development ## SOAK_SECONDS (60) for each way to break the database and to ask for too much, then SOAK_REQUESTS (200,000) generated requests
 	@FAULT_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/faults
+	@HOSTILE_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/hostile/test_isolation.py
 	@SOAK_REQUESTS=$(SOAK_REQUESTS) $(RUN) -m pytest --timeout 7200 tests/properties/test_requests.py tests/properties/test_contract.py
 
 check: .venv/development ## lint, types, import directions, dependencies, lock, advisories, secrets

@@ -66,7 +66,8 @@ def new_pool(url: str, **options: Any) -> Pool:
 
 @asynccontextmanager
 async def opened(url: str, *, pooled: bool = False, **limits: Any) -> AsyncIterator[Pool]:
-    """A database for one block."""
+    """A pool for one block, which lets slow statements share connections unless told otherwise."""
+    limits.setdefault("shared_timeout_milliseconds", 60_000)
     database = new_pool(url, pooled=pooled, limits=Limits(**limits))
     try:
         yield database
@@ -121,7 +122,7 @@ async def sleep(database: Pool, seconds: float, value: str = "") -> str:
 async def warm(database: Pool, connections: int) -> None:
     """Have so many connections open, idle and prepared."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while len(database._connections) < connections:
+        while len(database._connector.connections) < connections:
             await asyncio.gather(*(sleep(database, 0.01) for _ in range(8 * connections)))
         await asyncio.gather(*(echo(database, "") for _ in range(16 * connections)))
 

@@ -328,7 +328,7 @@ class TestManyCallers:
                 text = "x" * 16 * MEGABYTE
 
                 assert await database.run(LENGTH, "someone", value=text) == [(len(text),)]
-                assert not asyncio.get_running_loop().remove_writer(database._connections[0]._socket)
+                assert not asyncio.get_running_loop().remove_writer(database._connector.connections[0]._socket)
 
         play(scene(), asyncio.new_event_loop)  # uvloop does not tell whether there was one
 
@@ -561,7 +561,7 @@ class TestTime:
             async with opened(worker_database) as database:
                 first = await database.run(BACKEND, "someone")
                 second = await database.run(BACKEND, "someone")
-                monkeypatch.setattr("todo_api.db.pool.IDLE_SECONDS", -1.0)
+                monkeypatch.setattr("todo_api.db.connector.IDLE_SECONDS", -1.0)
                 third = await database.run(BACKEND, "someone")
 
                 assert first == second != third
@@ -698,7 +698,7 @@ class TestRowLevelSecurity:
                 await insert(database, new_owner())
                 with pytest.raises(StatementFailed):
                     await database.run(DIVIDE, new_owner(), by=0)
-                raw = database._connections[0]._pq
+                raw = database._connector.connections[0]._pq
                 asyncio.get_running_loop().remove_reader(raw.socket)
                 raw.exit_pipeline_mode()
                 answer = raw.exec_(

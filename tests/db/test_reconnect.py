@@ -61,7 +61,7 @@ class TestBackendsEnded:
             async with opened(witness.url) as database:
                 await warm(database, 4)
                 assert witness.terminate() == 4
-                await until(lambda: not database._connections)
+                await until(lambda: not database._connector.connections)
                 owner = new_owner()
                 task = await insert(database, owner)
 
@@ -233,7 +233,7 @@ class TestCut:
                 proxy.silence()
                 proxy.cut_after(answer_bytes)
                 writes = asyncio.create_task(insert_all(database, owner, titles))
-                await until(lambda: len(database._connections[0].pending) == len(titles))
+                await until(lambda: len(database._connector.connections[0].pending) == len(titles))
                 proxy.resume()
                 acknowledged, failures = await writes
                 written = witness.titles(owner)
@@ -273,7 +273,7 @@ class TestCut:
                 text = "x" * 2**25
                 read = asyncio.create_task(echo(database, text))
                 await asyncio.sleep(0.1)
-                assert database._connections[0]._writing
+                assert database._connector.connections[0]._writing
                 proxy.cut()
                 proxy.resume()
 
@@ -374,15 +374,15 @@ class TestUnreachable:
                 for _ in range(6):
                     with pytest.raises(Unavailable):
                         await echo(database, "nobody listens")
-                    backoffs.append(database._backoff_seconds)
+                    backoffs.append(database._connector._backoff_seconds)
 
                 assert backoffs == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
                 assert 0.6 <= time.monotonic() - started < 2  # half of each but the last
                 with proxying(worker_database, port=port):
                     await echo(database, "somebody listens")
-                assert database._backoff_seconds == 0
+                assert database._connector._backoff_seconds == 0
 
-        monkeypatch.setattr("todo_api.db.pool.random.uniform", uniform)
+        monkeypatch.setattr("todo_api.db.connector.random.uniform", uniform)
         play(scene())
         assert set(drawn) == {(0.5, 1)}
 
@@ -426,7 +426,7 @@ class TestUnreachable:
             async with opened(url_through(proxy.port, worker_database), connections=connections) as database:
                 request = asyncio.create_task(echo(database, "there again"))
                 await asyncio.sleep(2)
-                assert len(database._attempts) <= connections
+                assert len(database._connector._attempts) <= connections
                 proxy.lose()
                 proxy.resume()
                 started = time.monotonic()
@@ -521,7 +521,7 @@ class TestSilence:
                 answers = await asyncio.gather(*works, return_exceptions=True)
                 assert all(isinstance(answer, Unavailable) for answer in answers)
                 assert time.monotonic() - started < 1.3
-                await until(lambda: not database._connections, seconds=1)
+                await until(lambda: not database._connector.connections, seconds=1)
                 owner = new_owner()
                 task = await insert(database, owner)
 
@@ -556,7 +556,7 @@ class TestSilence:
                 await echo(database, "")
                 proxy.lose()
                 stuck = [asyncio.create_task(insert(database, new_owner())) for _ in range(8)]
-                await until(lambda: len(database._connections) > 1)
+                await until(lambda: len(database._connector.connections) > 1)
                 answers = [await echo(database, str(number)) for number in range(10)]
 
                 assert answers == [str(number) for number in range(10)]
@@ -599,7 +599,7 @@ class TestDefaults:
         async def scene() -> None:
             async with opened(url_through(proxy.port, worker_database)) as database:
                 await echo(database, "")
-                with socket.socket(fileno=os.dup(database._connections[0]._socket)) as connection:
+                with socket.socket(fileno=os.dup(database._connector.connections[0]._socket)) as connection:
                     option = partial(connection.getsockopt, socket.IPPROTO_TCP)
                     idle = option(socket.TCP_KEEPIDLE) + option(socket.TCP_KEEPINTVL) * option(socket.TCP_KEEPCNT)
 

@@ -1,12 +1,13 @@
 """The path to PostgreSQL: compiled statements, pipelined over a few connections.
 
-Read ``statements`` first (what is sent), then ``connection`` (one connection), then ``pool`` (a few of
-them, opened when needed). Nothing here knows HTTP, tables, roles or settings: the pool is handed the
-transaction preamble, which knows them.
+Read ``statements`` first (what is sent), then ``connection`` (one connection), ``connector`` (a few of
+them, opened when needed) and ``pool`` (which statement goes where). Nothing here knows HTTP, tables, roles
+or settings: the pool is handed the transaction preamble, which knows them.
 """
 
+from todo_api.db.connector import Limits
 from todo_api.db.errors import DatabaseError, SchemaMissing, StatementFailed, Unavailable
-from todo_api.db.pool import Limits, Pool
+from todo_api.db.pool import Pool
 from todo_api.db.statements import Row, Statement, Value, compile_statement
 
 __all__ = [

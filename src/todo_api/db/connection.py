@@ -23,8 +23,9 @@ from contextlib import suppress
 from psycopg import AsyncConnection, OperationalError, pq
 from psycopg.adapt import Transformer
 
-from todo_api.db.errors import DatabaseError, Unavailable, from_sqlstate
-from todo_api.db.statements import Row, Statement
+from todo_api.db.errors import Unavailable, from_sqlstate
+from todo_api.db.statements import Statement
+from todo_api.db.transaction import Lost, NotSent, Transaction
 
 SWEEP_SECONDS = 0.1
 # The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
@@ -39,48 +40,6 @@ _PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
 _FATAL_ERROR = pq.ExecStatus.FATAL_ERROR
 _BAD = pq.ConnStatus.BAD
 _BINARY = int(pq.Format.BINARY)
-
-
-class Lost(Unavailable):
-    """The connection went away with the statement under way: whether it was carried out is unknown."""
-
-
-class NotSent(DatabaseError):
-    """The statement was not carried out: the connection was gone before, or the server did not know it."""
-
-
-class Transaction:
-    """One request's statement on its way: parameters going out, ``future`` coming back."""
-
-    __slots__ = (
-        "deadline",
-        "error",
-        "future",
-        "parameters",
-        "preamble_parameters",
-        "result",
-        "sent",
-        "statement",
-        "statuses",
-    )
-
-    def __init__(
-        self,
-        statement: Statement,
-        parameters: Sequence[bytes | None],
-        preamble_parameters: Sequence[bytes | None],
-        future: asyncio.Future[list[Row]],
-        deadline: float,
-    ) -> None:
-        self.statement = statement
-        self.parameters = parameters
-        self.preamble_parameters = preamble_parameters
-        self.future = future
-        self.deadline = deadline
-        self.sent: list[bytes | None] = []  # the name of each Prepare, None for each Execute
-        self.statuses: list[int] = []  # what came back for each
-        self.result: pq.abc.PGresult | None = None
-        self.error = ""
 
 
 class Connection:
@@ -118,6 +77,8 @@ class Connection:
         self._open = True
         self._socket = self._pq.socket
         self.last_progress = self._loop.time()
+        self.exclusive = 0
+        """How many of the pending transactions want the connection for themselves."""
         self._pq.nonblocking = 1
         self._pq.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._read)
@@ -136,9 +97,12 @@ class Connection:
             self._pq.pipeline_sync()
         except OperationalError as error:  # without its Sync, nothing is committed
             transaction.future.set_exception(NotSent("the connection was closed"))
+            if transaction.on_end:
+                transaction.on_end()
             self._lose(str(error))
             return
         self.pending.append(transaction)
+        self.exclusive += transaction.on_end is not None
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
         self._write()
@@ -209,7 +173,7 @@ class Connection:
             transaction = pending[0]
             status = result.status
             if status == _PIPELINE_SYNC:
-                pending.popleft()
+                self._pop()
                 self._finish(transaction)
                 continue
             transaction.statuses.append(status)
@@ -217,6 +181,13 @@ class Connection:
                 transaction.result = result
             elif status == _FATAL_ERROR:
                 transaction.error = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
+
+    def _pop(self) -> Transaction:
+        transaction = self.pending.popleft()
+        if transaction.on_end:
+            self.exclusive -= 1
+            transaction.on_end()
+        return transaction
 
     def _finish(self, transaction: Transaction) -> None:
         missing = transaction.error in _UNKNOWN_PREPARED
@@ -275,7 +246,7 @@ class Connection:
             self._sweeper.cancel()
         lost = Lost(reason.partition("\n")[0])
         while self.pending:
-            future = self.pending.popleft().future
+            future = self._pop().future
             if not future.done():
                 future.set_exception(lost)
         for forget in (self._loop.remove_reader, self._loop.remove_writer):

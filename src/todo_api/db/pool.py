@@ -1,46 +1,36 @@
-"""A few pipelined connections, opened when requests need them and replaced when they are lost.
+"""Runs statements over a few shared connections, so that no user's statements delay those of others for long.
 
-No request waits for a free connection: it is sent over the least loaded one. Nothing runs on its own,
-neither a ping nor a reconnect, so a database that went to sleep stays asleep until someone asks.
+No request waits for a free connection: its statement is sent over the least loaded one, where PostgreSQL
+runs it after those that were sent before. Therefore a shared connection gives each statement little time:
+``shared_timeout_milliseconds`` of PostgreSQL's own statement timeout. A statement that needs more is
+cancelled and rolled back by PostgreSQL, whatever it did, and is run again with the full timeout on a
+connection to which nothing else is sent meanwhile. At most half of the connections are used in this way,
+and a user who has needed one, or has read a large result, is *heavy* for a while: see ``heavy_users``.
 """
 
 import asyncio
-import logging
-import random
 from dataclasses import dataclass
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-from todo_api.db.connection import Connection, Lost, NotSent, Transaction
-from todo_api.db.errors import Unavailable
+from todo_api.db.connector import Connector, Limits
+from todo_api.db.errors import StatementCancelled, Unavailable
+from todo_api.db.heavy_users import HeavyUser, HeavyUsers, acquire
 from todo_api.db.statements import Row, Statement, Value
-
-BUSY = 2
-"""Pending transactions on the least loaded connection from which one more connection is worth opening."""
-
-IDLE_SECONDS = 240.0
-"""A connection unused for so long is replaced before use: serverless databases drop them after 300 s."""
-
-STUCK_SECONDS = 0.7
-"""An attempt to connect that takes so long may be stuck: another one is made beside it."""
-
-MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 0.5
+from todo_api.db.transaction import Lost, NotSent, Transaction
 
 PREAMBLE_BINDS = ("owner", "statement_timeout_milliseconds")
 
-log = logging.getLogger(__name__)
+MANY_ROWS, LARGE_CHARACTERS = 64, 2**18
+"""A result of more rows and more text than this is large: it occupies the event loop for milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much, and how long. Seconds unless the name says otherwise."""
+@dataclass(slots=True)  # not frozen, which would triple what making one costs
+class Call:
+    """What one caller of ``Pool.run`` wants, until ``deadline``, a time of the event loop."""
 
-    connections: int = 4
-    connect_timeout_seconds: int = 15
-    wait_seconds: float = 4.5
-    statement_timeout_milliseconds: int = 3000
-    pending: int = 4096
+    statement: Statement
+    parameters: list[bytes | None]
+    owner: bytes
+    deadline: float
 
 
 class Pool:
@@ -67,20 +57,17 @@ class Pool:
     ) -> None:
         if preamble.binds != PREAMBLE_BINDS:
             raise ValueError(f"the preamble must bind {PREAMBLE_BINDS}, in this order")
-        self._conninfo = _with_defaults(url, application_name, limits)
-        self._preamble = preamble
-        self._pooled = pooled
+        self._connector = Connector(
+            url, preamble=preamble, application_name=application_name, pooled=pooled, limits=limits
+        )
         self._limits = limits
-        # With room for one attempt only, a new one ends the one before, so that gets as long as a request waits.
-        self._stuck_seconds = STUCK_SECONDS if limits.connections > 1 else limits.wait_seconds
-        self._timeout = str(limits.statement_timeout_milliseconds).encode()
-        self._connections: list[Connection] = []
+        shared_timeout = min(limits.shared_timeout_milliseconds, limits.statement_timeout_milliseconds)
+        self._shared_timeout = str(shared_timeout).encode()
+        self._shared_timeout_seconds = shared_timeout / 1000
+        self._exclusive = asyncio.Semaphore(max(1, limits.connections // 2))
+        self._heavy_users = HeavyUsers()
         self._loop = asyncio.get_running_loop()
-        self._attempts: list[asyncio.Task[Connection]] = []
-        self._newest_attempt_at = 0.0
-        self._backoff_seconds = 0.0
         self._under_way = 0
-        self._closed = False
 
     async def run(self, statement: Statement, owner: str, **values: Value) -> list[Row]:
         """Run one statement in one transaction and one round trip; its rows, as Python values.
@@ -97,129 +84,88 @@ class Pool:
         if self._under_way >= self._limits.pending:
             raise Unavailable("too many statements under way")
         values["owner"] = owner
-        parameters = statement.parameters(values)
-        preamble_parameters = (owner.encode(), self._timeout)
         deadline = self._loop.time() + self._limits.wait_seconds
-        # When the server goes, all connections go: each try meets at most one that has not noticed yet.
-        tries = self._limits.connections + 1
+        call = Call(statement, statement.parameters(values), owner.encode(), deadline)
         self._under_way += 1
         try:
-            while True:
-                tries -= 1
-                connection = self._least_loaded()
-                if connection is None:
-                    connection = await self._opened(deadline)
-                future: asyncio.Future[list[Row]] = self._loop.create_future()
-                connection.submit(Transaction(statement, parameters, preamble_parameters, future, deadline))
+            user = self._heavy_users.get(call.owner)
+            if user is None:
                 try:
-                    return await future
-                except NotSent as error:
-                    if not tries:  # pragma: no cover - the server would have to hang up on each just before its use
-                        raise Unavailable(error.reason) from None
-                except Lost:
-                    if not (tries and statement.repeatable):
-                        raise
+                    return await self._run_once(call)
+                except StatementCancelled:
+                    user = self._heavy_users.add(call.owner, slow=True)
+            return await self._run_heavy(call, user)
         finally:
             self._under_way -= 1
 
     async def close(self) -> None:
         """Close every connection; what is pending fails."""
-        self._closed = True
-        for attempt in self._attempts:
-            attempt.cancel()
-        if self._attempts:
-            await asyncio.wait(self._attempts)
-        for connection in list(self._connections):
-            connection.close()
+        await self._connector.close()
 
-    def _least_loaded(self) -> Connection | None:
-        """The connection with the fewest pending, or None; starts opening one more when all are busy."""
-        if not self._connections:
-            return None
-        connection = min(self._connections, key=_load)
-        pending = _load(connection)
-        if not pending and self._loop.time() - connection.last_progress > IDLE_SECONDS:
-            connection.close()
-            return self._least_loaded()
-        if pending >= BUSY and len(self._connections) + len(self._attempts) < self._limits.connections:
-            self._open_one()
-        return connection
+    async def _run_heavy(self, call: Call, user: HeavyUser) -> list[Row]:
+        async with user.one_at_a_time(call.deadline):
+            if not user.slow:
+                try:
+                    return await self._run_once(call)
+                except StatementCancelled:
+                    self._heavy_users.add(call.owner, slow=True)
+            started = self._loop.time()
+            rows = await self._run_once(call, alone=True)
+            if self._loop.time() - started < self._shared_timeout_seconds:
+                user.forgive()  # a machine that was busy, or a cold cache, made it slow before
+            return rows
 
-    async def _opened(self, deadline: float) -> Connection:
-        """Wait for a connection that is being opened, together with all others that wait for it."""
-        if not self._attempts:
-            self._open_one()
-        while waiting := [attempt for attempt in self._attempts if not attempt.done()]:
-            now = self._loop.time()
-            stuck_at = self._newest_attempt_at + self._stuck_seconds
-            if now >= deadline:
-                raise Unavailable("no connection in time")
-            if now >= stuck_at:
-                self._open_beside()
-                continue
-            left = min(deadline, stuck_at) - now
-            done, _ = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            for attempt in done:
-                if not attempt.cancelled() and attempt.exception() is None:
-                    return attempt.result()
-        raise Unavailable("no attempt to connect succeeded")
+    async def _run_once(self, call: Call, *, alone: bool = False) -> list[Row]:
+        """Run a statement; once, unless a connection is lost. ``alone`` is on a connection without others."""
+        # When the server goes, all connections go: each try meets at most one that has not noticed yet.
+        tries = self._limits.connections + 1
+        while True:
+            tries -= 1
+            future = await self._send_alone(call) if alone else await self._send(call)
+            try:
+                rows = await future
+            except NotSent as error:
+                if not tries:  # pragma: no cover - the server would have to hang up on each just before its use
+                    raise Unavailable(error.reason) from None
+            except Lost:
+                if not (tries and call.statement.repeatable):
+                    raise
+            else:
+                if len(rows) > MANY_ROWS and _is_large(rows):
+                    self._heavy_users.add(call.owner, slow=False)
+                return rows
 
-    def _open_beside(self) -> None:
-        """Try once more while others try; the first may be waking the database, so it is never given up."""
-        if len(self._attempts) >= self._limits.connections:
-            self._attempts[min(1, self._limits.connections - 1)].cancel()
-        self._open_one()
+    async def _send(self, call: Call) -> asyncio.Future[list[Row]]:
+        connection = self._connector.least_loaded() or await self._connector.opened(call.deadline)
+        transaction = self._transaction(call, self._shared_timeout)
+        connection.submit(transaction)
+        return transaction.future
 
-    def _open_one(self) -> None:
-        if self._closed:
-            raise Unavailable("shutting down")
-        self._newest_attempt_at = self._loop.time()
-        attempt = asyncio.create_task(self._connect())
-        self._attempts.append(attempt)
-        attempt.add_done_callback(self._after_attempt)
-
-    def _after_attempt(self, attempt: asyncio.Task[Connection]) -> None:
-        self._attempts.remove(attempt)
-        if not attempt.cancelled() and (error := attempt.exception()) is not None:
-            longer = min(self._backoff_seconds * 2, MAX_BACKOFF_SECONDS) or MIN_BACKOFF_SECONDS
-            self._backoff_seconds = longer
-            log.warning("database connection failed", extra={"reason": str(error)})
-
-    async def _connect(self) -> Connection:
-        await asyncio.sleep(self._backoff_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
+    async def _send_alone(self, call: Call) -> asyncio.Future[list[Row]]:
+        await acquire(self._exclusive, call.deadline)
+        connection = None
         try:
-            opened = await psycopg.AsyncConnection.connect(self._conninfo)
-        except (psycopg.Error, OSError, UnicodeError) as error:
-            raise Unavailable(str(error).partition("\n")[0]) from None
-        self._backoff_seconds = 0.0
-        connection = Connection(
-            opened,
-            preamble=self._preamble,
-            prepare=not self._pooled,
-            stall_seconds=self._limits.statement_timeout_milliseconds / 1000 + 0.5,
-            on_lost=self._forget,
+            connection = await self._connector.spare(call.deadline)
+        finally:
+            if connection is None:
+                self._exclusive.release()
+        # Nobody waits for it after the deadline, so PostgreSQL need not go on.
+        left = max(1, round((call.deadline - self._loop.time()) * 1000))
+        timeout = str(min(left, self._limits.statement_timeout_milliseconds)).encode()
+        transaction = self._transaction(call, timeout)
+        transaction.on_end = self._exclusive.release
+        connection.submit(transaction)
+        return transaction.future
+
+    def _transaction(self, call: Call, statement_timeout: bytes) -> Transaction:
+        return Transaction(
+            call.statement,
+            call.parameters,
+            (call.owner, statement_timeout),
+            future=self._loop.create_future(),
+            deadline=call.deadline,
         )
-        self._connections.append(connection)
-        return connection
-
-    def _forget(self, connection: Connection) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
 
 
-def _load(connection: Connection) -> int:
-    return len(connection.pending)
-
-
-def _with_defaults(url: str, application_name: str, limits: Limits) -> str:
-    """The URL, with parameters it does not name: above all, a peer that vanished is noticed in seconds."""
-    defaults: dict[str, str | int] = {
-        "application_name": application_name,
-        "client_encoding": "UTF8",
-        "connect_timeout": limits.connect_timeout_seconds,
-        "keepalives_idle": 30,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 5000,
-    }
-    return make_conninfo("", **{**defaults, **conninfo_to_dict(url)})
+def _is_large(rows: list[Row]) -> bool:
+    return sum([len(value) for row in rows for value in row if isinstance(value, str)]) > LARGE_CHARACTERS

@@ -1,0 +1,63 @@
+"""One transaction on its way to PostgreSQL and back, and how it may end without a result."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from psycopg import pq
+
+from todo_api.db.errors import DatabaseError, Unavailable
+from todo_api.db.statements import Row, Statement
+
+
+class Lost(Unavailable):
+    """The connection went away with the statement under way: whether it was carried out is unknown."""
+
+
+class NotSent(DatabaseError):
+    """The statement was not carried out: the connection was gone before, or the server did not know it."""
+
+
+class Transaction:
+    """A preamble and a statement: parameters going out, ``future`` coming back.
+
+    Args:
+        preamble_parameters: for the preamble of the connection that it is sent over.
+        deadline: a time of the event loop; after it ``future`` fails, whatever PostgreSQL does.
+        on_end: given for a transaction that wants the connection for itself: nothing should be sent
+            after it until ``on_end`` is called. That happens once, when PostgreSQL has done with it or
+            the connection is lost, whether or not anybody still waits.
+    """
+
+    __slots__ = (
+        "deadline",
+        "error",
+        "future",
+        "on_end",
+        "parameters",
+        "preamble_parameters",
+        "result",
+        "sent",
+        "statement",
+        "statuses",
+    )
+
+    def __init__(
+        self,
+        statement: Statement,
+        parameters: Sequence[bytes | None],
+        preamble_parameters: Sequence[bytes | None],
+        *,
+        future: asyncio.Future[list[Row]],
+        deadline: float,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        self.statement = statement
+        self.parameters = parameters
+        self.preamble_parameters = preamble_parameters
+        self.future = future
+        self.deadline = deadline
+        self.on_end = on_end
+        self.sent: list[bytes | None] = []  # the name of each Prepare, None for each Execute
+        self.statuses: list[int] = []  # what came back for each
+        self.result: pq.abc.PGresult | None = None
+        self.error = ""
