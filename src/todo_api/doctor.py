@@ -23,6 +23,7 @@ PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
 CONNECT_SECONDS = 15
+CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 SIGNATURE = "its signature does not fit: it was signed with another secret or key, or changed on the way"
 SEND = "a front end sends what `authClient.token()` answers"
 ADVICE = {
@@ -137,7 +138,8 @@ async def _examine_jwks(keys: JwksClient) -> Finding:
     try:
         await keys.refresh()
     except JwksUnavailable as error:
-        return Finding(ok=False, what=f"The key set at {keys.url} cannot be had: {error.reason}.")
+        advice = "; SSL_CERT_FILE may name a file of authorities to trust" if CERTIFICATE in error.reason else ""
+        return Finding(ok=False, what=f"The key set at {keys.url} cannot be had: {error.reason}{advice}.")
     if not keys.keys:
         return Finding(ok=False, what=f"The key set at {keys.url} holds no key that can be used.")
     named = "; ".join(f"{key.id}: {', '.join(sorted(key.algorithms))}" for key in keys.keys)

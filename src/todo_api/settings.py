@@ -40,6 +40,8 @@ WELL_KNOWN_SECRETS = (
 )
 MINIMUM_DISTINCT_CHARACTERS = 8
 DEFAULT_PORTS = {"http": 80, "https": 443}
+PRIVATE_NAME = re.compile(r"[a-z0-9_-]+|[a-z0-9_.-]+\.(localhost|local|internal)")  # ASCII: IDNA turns "。" into "."
+NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 ORIGIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -269,15 +271,19 @@ class Settings(BaseSettings):
 
 
 def _is_private_or_https(url: str) -> bool:
-    """Whether nobody on a public network can read along or answer instead."""
+    """Whether nobody on a public network can read along or answer instead.
+
+    A host that is a number is an IPv4 address (2130706433 is 127.0.0.1, WHATWG URL §3.5), not a private name.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if parts.scheme == "https" or host.endswith((".localhost", ".local", ".internal")):
+    if parts.scheme == "https":
         return True
     try:
         address = ip_address(host)
     except ValueError:
-        return "." not in host  # localhost, or a name that only a private network knows
+        return PRIVATE_NAME.fullmatch(host) is not None and NUMBER.fullmatch(host) is None
+    address = getattr(address, "ipv4_mapped", None) or address
     return address.is_loopback or address.is_private
 
 

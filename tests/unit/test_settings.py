@@ -454,14 +454,38 @@ class TestKeySet:
             "http://127.0.0.1",
             "http://[::1]",
             "http://10.0.0.7",
+            "http://[::ffff:10.0.0.7]",
             "http://auth",
+            "http://3scale",
+            "http://AUTH_1",
             "http://a.internal",
+            "http://a.b.local",
         ],
     )
     def test_plain_http_is_allowed_where_nobody_else_listens(self, url: str) -> None:
         assert settings(better_auth_url=url).jwks_url == f"{url}/api/auth/jwks"
 
-    @pytest.mark.parametrize("url", ["http://app.example.com", "http://8.8.8.8", "http://localhost.example.com"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://app.example.com",
+            "http://8.8.8.8",
+            "http://localhost.example.com",
+            "http://134744072",
+            "http://2130706433",
+            "http://0x08080808",
+            "http://0X8080808",
+            "http://0x",
+            "http://01002004010",
+            "http://0x7f.1",
+            "http://127.1",
+            "http://010.8.8.8",
+            "http://8。8。8。8",
+            "http://１３４７４４０７２",
+            "http://%31%33%34744072",
+            "http://[::ffff:8.8.8.8]",
+        ],
+    )
     def test_plain_http_elsewhere_must_be_allowed(self, url: str) -> None:
         assert explain(refused(better_auth_url=url)) == [
             "The key set's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http."
