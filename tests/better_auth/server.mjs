@@ -1,8 +1,9 @@
 // A real Better Auth server for tests: sign-up by e-mail and password, the JWT plugin, everything in memory.
 //
-// SIGN_IN_PORT, SIGN_IN_ALGORITHM (EdDSA unless set), SIGN_IN_SECRET and SIGN_IN_ORIGIN say how. Besides
-// /api/auth it has two doors for tests: POST /test/rotate lets the present signing key expire, so the next
-// signing makes another; GET /test/link answers the token of the last e-mail verification link.
+// SIGN_IN_PORT, SIGN_IN_ALGORITHM (EdDSA unless set), SIGN_IN_SECRET and SIGN_IN_ORIGIN say how; with
+// SIGN_IN_JWKS_COOKIE=1 the cookie cache is signed with the key set. Besides /api/auth it has two addresses for
+// tests: POST /test/rotate lets the present signing key expire, so that the next signing makes another;
+// GET /test/link answers the token of the last e-mail verification link.
 
 import { createServer } from "node:http";
 import { betterAuth } from "better-auth";
@@ -30,7 +31,7 @@ const auth = betterAuth({
     },
   },
   session: { cookieCache: { enabled: true, strategy: "jwt", maxAge: 300 } },
-  plugins: [bearer(), jwt({ jwks: { keyPairConfig: { alg } } })],
+  plugins: [bearer(), jwt({ jwks: { keyPairConfig: { alg } }, sessionCookieCache: !!process.env.SIGN_IN_JWKS_COOKIE })],
 });
 
 const handler = toNodeHandler(auth);

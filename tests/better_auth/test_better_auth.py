@@ -20,6 +20,7 @@ import jwt
 import pytest
 
 from tests.harness import SECRET, Server, User, free_port, serving
+from tests.identity_server import SigningKey
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
@@ -46,6 +47,11 @@ class Person:
         """A fresh token of the JWT plugin."""
         answer: str = self.http.get("/api/auth/token").json()["token"]
         return answer
+
+    def cookie_cache(self) -> str:
+        """The JWT in the cookie that caches the session."""
+        self.http.get("/api/auth/get-session")
+        return unquote(self.http.cookies["better-auth.session_data"])
 
 
 @dataclass
@@ -76,10 +82,10 @@ class SignIn:
 
 
 @contextmanager
-def signing_in(port: int, algorithm: str = "EdDSA", origin: str | None = None) -> Iterator[SignIn]:
+def signing_in(port: int, algorithm: str = "EdDSA", origin: str | None = None, **more: str) -> Iterator[SignIn]:
     """Run Better Auth until the block ends."""
     assert NODE is not None
-    settings = {"SIGN_IN_PORT": str(port), "SIGN_IN_ALGORITHM": algorithm, "SIGN_IN_SECRET": SECRET}
+    settings = {"SIGN_IN_PORT": str(port), "SIGN_IN_ALGORITHM": algorithm, "SIGN_IN_SECRET": SECRET, **more}
     if origin is not None:
         settings["SIGN_IN_ORIGIN"] = origin
     process = subprocess.Popen([NODE, HERE / "server.mjs"], env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
@@ -140,8 +146,7 @@ class TestTokens:
 
     def test_cookie_cache_token_is_accepted_under_the_shared_secret(self, sign_in: SignIn, service: Server) -> None:
         person = sign_in.sign_up()
-        person.http.get("/api/auth/get-session")
-        token = unquote(person.http.cookies["better-auth.session_data"])
+        token = person.cookie_cache()
         assert "sub" not in jwt.decode(token, options={"verify_signature": False})
 
         assert status(service, person, token) == 200
@@ -153,10 +158,16 @@ class TestTokens:
 
         assert status(service, person, link) == 401
 
-    def test_session_token_itself_is_refused(self, sign_in: SignIn, service: Server) -> None:
+    def test_session_token_is_rejected_in_each_form_and_named_in_the_log(
+        self, sign_in: SignIn, service: Server
+    ) -> None:
         person = sign_in.sign_up()
+        cookie = person.http.cookies["better-auth.session_token"]
+        bearer = person.http.headers["Authorization"].removeprefix("Bearer ")
+        plain = person.http.get("/api/auth/get-session").json()["session"]["token"]
 
-        assert status(service, person, unquote(person.http.cookies["better-auth.session_token"])) == 401
+        assert [status(service, person, form) for form in (cookie, unquote(cookie), bearer, plain)] == [401] * 4
+        assert len(service.log(event="auth.refused", reason="session token")) == 4
 
     def test_token_opens_nobody_elses_tasks(self, sign_in: SignIn, service: Server) -> None:
         ada, eve = sign_in.sign_up(), sign_in.sign_up()
@@ -167,6 +178,23 @@ class TestTokens:
         token = sign_in.sign_up().token()
 
         assert set(jwt.get_unverified_header(token)) == {"alg", "kid"}
+
+
+def test_cookie_cache_that_the_key_set_signed_is_rejected_for_its_audience(
+    worker_database: str, tmp_path: Path
+) -> None:
+    with (
+        signing_in(free_port(), SIGN_IN_JWKS_COOKIE="1") as sign_in,
+        serving(tmp_path, DATABASE_URL=worker_database, BETTER_AUTH_URL=sign_in.origin) as service,
+    ):
+        person = sign_in.sign_up()
+        token, cookie = person.token(), person.cookie_cache()
+        header, payload = jwt.get_unverified_header(cookie), jwt.decode(cookie, options={"verify_signature": False})
+        assert header["kid"] == jwt.get_unverified_header(token)["kid"]
+        assert (header["typ"], payload["sub"]) == ("better-auth.session-cache+jwt", person.id)
+
+        assert [status(service, person, sent) for sent in (token, cookie)] == [200, 401]
+        assert service.log(event="auth.refused", reason="aud")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -192,14 +220,25 @@ class TestRotation:
     ) -> None:
         person = sign_in.sign_up()
         tokens = [person.token()]
-        for _ in range(2):
+        for _ in range(5):
             sign_in.rotate()
             tokens.append(person.token())
             assert status(service, person, tokens[-1]) == 200
         names = {jwt.get_unverified_header(token)["kid"] for token in tokens}
 
-        assert len(names) == 3
-        assert [status(service, person, token) for token in tokens] == [200] * 3
+        assert len(names) == 6
+        assert [status(service, person, token) for token in tokens] == [200] * 6
+
+    def test_new_key_works_on_its_first_token_after_eight_invented_ones(self, sign_in: SignIn, service: Server) -> None:
+        person = sign_in.sign_up()
+        assert status(service, person, person.token()) == 200
+        claims = jwt.decode(person.token(), options={"verify_signature": False})
+        for number in range(8):
+            forged = SigningKey("Ed25519", f"invented {number}").sign(claims, "EdDSA")
+            assert status(service, person, forged) == 401
+        sign_in.rotate()
+
+        assert status(service, person, person.token()) == 200
 
     def test_rotation_under_traffic_refuses_nobody(self, sign_in: SignIn, worker_database: str, tmp_path: Path) -> None:
         people = [sign_in.sign_up() for _ in range(6)]
