@@ -105,7 +105,7 @@ def test_authority_of_ssl_cert_file_is_trusted(
 def test_authorities_of_ssl_cert_dir_are_trusted(
     identity: IdentityServer, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["openssl", "x509", "-in", authority.certificate, "-noout", "-subject_hash"]
+    command = ["openssl", "x509", "-in", str(authority.certificate), "-noout", "-subject_hash"]
     named = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     directory = tmp_path / "trusted"
     directory.mkdir()

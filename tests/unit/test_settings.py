@@ -481,7 +481,7 @@ class TestKeySet:
             "http://127.1",
             "http://010.8.8.8",
             "http://8。8。8。8",
-            "http://１３４７４４０７２",
+            "http://\uff11\uff13\uff14\uff17\uff14\uff14\uff10\uff17\uff12",
             "http://%31%33%34744072",
             "http://[::ffff:8.8.8.8]",
         ],
