@@ -40,8 +40,8 @@ WELL_KNOWN_SECRETS = (
 )
 MINIMUM_DISTINCT_CHARACTERS = 8
 DEFAULT_PORTS = {"http": 80, "https": 443}
-PRIVATE_NAME = re.compile(r"[a-z0-9_-]+|[a-z0-9_.-]+\.(localhost|local|internal)")  # ASCII: IDNA turns "。" into "."
-NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# Not 134744072 or 0x8080808, which are IPv4 addresses (WHATWG URL §3.5); ASCII, because IDNA makes a dot of "。".
+PRIVATE_NAME = re.compile(r"(?!(\d+|0x[\da-f]*)$)[\w-]+|[\w.-]+\.(localhost|local|internal)", re.ASCII)
 ORIGIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -271,20 +271,14 @@ class Settings(BaseSettings):
 
 
 def _is_private_or_https(url: str) -> bool:
-    """Whether nobody on a public network can read along or answer instead.
-
-    A host that is a number is an IPv4 address (2130706433 is 127.0.0.1, WHATWG URL §3.5), not a private name.
-    """
+    """Whether nobody on a public network can read along or answer instead."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
     if parts.scheme == "https":
         return True
     try:
-        address = ip_address(host)
+        return ip_address(parts.hostname or "").is_private
     except ValueError:
-        return PRIVATE_NAME.fullmatch(host) is not None and NUMBER.fullmatch(host) is None
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_private
+        return PRIVATE_NAME.fullmatch(parts.hostname or "") is not None
 
 
 def load_settings(**overrides: Any) -> Settings:

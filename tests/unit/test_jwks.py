@@ -503,6 +503,8 @@ class TestRemoval:
     def test_set_that_cannot_be_renewed_serves_for_a_day_and_no_longer(
         self, scene: Scene, identity: IdentityServer, clock: Clock, keys: dict[str, SigningKey]
     ) -> None:
+        assert jwks_client.MAX_AGE_SECONDS == 24 * 60 * 60
+
         async def work() -> None:
             verified, unseen = scene.token(keys["Ed25519"]), scene.token(keys["Ed25519"], jti="unseen")
             assert await scene.verify(verified) == USER

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import gzip
 import json
 import logging
 import tracemalloc
@@ -279,14 +280,18 @@ class TestBothFamilies:
 
 
 class TestDownload:
-    def test_asks_for_json_and_ignores_the_proxies_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_asks_for_plain_json_and_ignores_the_proxies_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{free_port()}")
 
         async def work(both: Both) -> None:
             assert await both.verify(both.token()) == USER
 
-        assert play(work).asked[0]["accept"] == "application/json"
+        asked = play(work).asked[0]
+
+        assert (asked["accept"], asked["accept-encoding"]) == ("application/json", "identity")
 
     @pytest.mark.parametrize("moves", [1, 3])
     def test_follows_redirects_to_the_same_origin(self, moves: int) -> None:
@@ -318,6 +323,7 @@ class TestDownload:
             ({"status": 302, "location": "http://127.0.0.1:1/jwks"}, "redirected to another origin"),
             ({"body": b" " * (jwks_client.MAX_JWKS_BYTES + 1)}, "too large"),
             ({"body": b"[]"}, "not a JSON object"),
+            ({"body": gzip.compress(b"[]"), "encoding": "gzip"}, "compressed, though asked not to be"),
         ],
     )
     def test_failure_is_logged_and_says_when_to_come_back(
