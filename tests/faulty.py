@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from todo_api.app import create_app
+from todo_api.observability import configure_logging
 from todo_api.settings import Settings, load_settings
 
 
@@ -42,4 +43,6 @@ def __getattr__(name: str) -> FastAPI:
     """``app`` is made when a server asks for it, not when a test imports this module."""
     if name != "app":
         raise AttributeError(name)
-    return faulty_app(load_settings())
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    return faulty_app(settings)

@@ -1,4 +1,4 @@
-"""``create_app``: the one place where the rooms are put together.
+"""``create_app``: the one place where the parts are put together.
 
 Settings come in, an application goes out: routes, middleware in the order in which a request meets
 it, exception handlers, documentation, and a lifespan that opens and closes the database.
@@ -15,104 +15,102 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from fastapi.routing import iter_route_contexts
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
-from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from pydantic import SecretStr
 from starlette.types import ASGIApp
+from typing_extensions import override
 
 from todo_api import __version__, migrations, queries
 from todo_api.auth import Authentication
-from todo_api.db import DatabaseError, Limits, Pool, SchemaMissing, StatementFailed, compile_statement
+from todo_api.db import Limits, Pool, compile_statement
 from todo_api.local import postgres
-from todo_api.middleware.access_log import Observer
 from todo_api.middleware.cors import Cors
-from todo_api.middleware.errors import FaultBoundary, Handler
-from todo_api.middleware.fair_queue import TakingTurns
-from todo_api.observability import METRICS, DatabaseFailed, configure_logging, observe, tracing
+from todo_api.middleware.errors import HANDLERS
+from todo_api.middleware.fair_queue import FairQueue
+from todo_api.middleware.request import RequestMiddleware
+from todo_api.observability import METRICS, tracing
 from todo_api.planned.dispatch import Dispatch
-from todo_api.problems import Problem, respond, respond_invalid
 from todo_api.routes import health, tasks
 from todo_api.routes.docs import serve_docs
 from todo_api.routes.openapi import DESCRIPTION, describe
 from todo_api.settings import Settings
 from todo_api.tokens import JwksClient, Verifier
 
-ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-ALLOWED_HEADERS = (
-    "Authorization",
-    "Content-Type",
-    "If-Match",
-    "If-None-Match",
-    "Idempotency-Key",
-    "Prefer",
-    "X-Request-ID",
-)
-EXPOSED_HEADERS = (
-    "ETag",
-    "Link",
-    "Location",
-    "Retry-After",
-    "X-Request-ID",
-    "Idempotent-Replayed",
-    "Preference-Applied",
-)
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
-SCHEMA_MISSING = "The database is not migrated to this version; run `todo-api migrate`."
+ALIASES = {
+    "/api/tasks": "/api/{user_id}/tasks",
+    "/api/tasks/{id}": "/api/{user_id}/tasks/{id}",
+    "/api/tasks/{id}/complete": "/api/{user_id}/tasks/{id}/complete",
+}
+"""Paths without a user are those of the token's own user."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service. Connections are opened by its first requests and closed by its lifespan."""
-    configure_logging(settings.log_level)
+class TodoApi(FastAPI):
+    """FastAPI, except that ``RequestMiddleware`` is around its router instead of Starlette's exception middlewares.
+
+    Exception handlers, further middleware, routers and dependencies work as in any FastAPI application.
+
+    Args:
+        middleware: makes the middleware, given the router's dispatch and FastAPI's exception handlers.
+        options: FastAPI's.
+    """
+
+    def __init__(self, middleware: Callable[..., ASGIApp], **options: Any) -> None:
+        super().__init__(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None, **options)
+        self._middleware = middleware
+
+    @override
+    def build_middleware_stack(self) -> ASGIApp:
+        """All that a request meets: middleware that was added to the application, ours, the router."""
+        if self.max_body_size is not None:
+            raise TypeError("max_body_size is not supported: planned routes have a limit of their own")
+        router = AsyncExitStackMiddleware(self.router)
+        dispatch = Dispatch(router, self.routes, ALIASES)
+        stack = self._middleware(router, dispatch=dispatch, handlers=self.exception_handlers)
+        for added in reversed(self.user_middleware):
+            stack = added.cls(stack, *added.args, **added.kwargs)
+        return stack
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return describe(self)
+
+
+def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) -> FastAPI:
+    """The service. Connections are opened by its first requests and closed by its lifespan.
+
+    Args:
+        settings: what was set.
+        sample_secret: signs tokens for anybody who opens ``/docs`` where no secret was set; only loopback
+            names are answered then.
+    """
     keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
     endpoint = settings.otel_exporter_otlp_endpoint
     spans = None if endpoint is None else tracing.exporting_to(endpoint, __version__)
-    app = FastAPI(
+    middleware = partial(
+        RequestMiddleware,
+        authentication=Authentication(make_verifier(settings, keys, sample_secret)),
+        cors=Cors(settings.allowed_origins),
+        queue=FairQueue(settings.request_limit) if settings.request_limit else None,
+        loopback_only=sample_secret is not None,
+        traced=spans is not None,
+    )
+    app = TodoApi(
+        middleware,
         title="Todo API",
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan(settings, keys, spans),
-        # As they are, without include_router, which would match each path a second time on every request.
         routes=[*tasks.router.routes, *health.router.routes],
-        redirect_slashes=False,
         telemetry=_telemetry(spans),
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
         exception_handlers=HANDLERS,
     )
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    serve_docs(app, sample_secret=settings.sample_secret())
-    app.middleware_stack = _behind_middleware(app, settings, _verifier(settings, keys), traced=spans is not None)
+    serve_docs(app, sample_secret=sample_secret)
     return app
-
-
-def _behind_middleware(app: FastAPI, settings: Settings, verifier: Verifier, *, traced: bool) -> ASGIApp:
-    """FastAPI's router behind our middleware, from the inside out: a request meets the last one first.
-
-    Not through ``add_middleware``: Starlette's ``ServerErrorMiddleware`` and ``ExceptionMiddleware`` around it
-    would be a second way in which exceptions become responses. ``FaultBoundary`` is the only one.
-    """
-    stack: ASGIApp = Dispatch(AsyncExitStackMiddleware(app.router), routes=tasks.router.routes)
-    if settings.request_limit:
-        stack = TakingTurns(stack, places=settings.request_limit)
-    stack = Authentication(stack, verifier=verifier)
-    stack = FaultBoundary(stack, handlers=HANDLERS)
-    stack = Cors(
-        stack,
-        allow_origins=settings.allowed_origins,
-        allow_credentials=True,
-        allow_methods=ALLOWED_METHODS,
-        allow_headers=ALLOWED_HEADERS,
-        expose_headers=EXPOSED_HEADERS,
-    )
-    if traced:
-        stack = tracing.Traces(stack, routes=app.routes)
-    return Observer(stack, routes=app.routes)
 
 
 def _telemetry(spans: tracing.Provider | None) -> TelemetryConfig:
@@ -127,8 +125,9 @@ def _telemetry(spans: tracing.Provider | None) -> TelemetryConfig:
     }
 
 
-def _verifier(settings: Settings, keys: JwksClient | None) -> Verifier:
-    secret = settings.signing_secret()
+def make_verifier(settings: Settings, keys: JwksClient | None, sample_secret: SecretStr | None) -> Verifier:
+    """What verifies tokens, as the settings say."""
+    secret = sample_secret or settings.better_auth_secret
     return Verifier(
         None if secret is None else secret.get_secret_value(),
         keys=keys,
@@ -208,44 +207,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = error.detail if isinstance(error, Problem) else None  # a framework's own sentence is no sentence
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["Allow"] = _allowed_methods(request)
-    return respond(request.scope, error.status_code, detail, headers=headers)
-
-
-async def _refuse_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return respond_invalid(request.scope, error)
-
-
-async def _refuse_database(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DatabaseError)
-    observe(DatabaseFailed(error.reason))
-    if isinstance(error, StatementFailed):
-        return respond(request.scope, 500)
-    return respond(request.scope, 503, SCHEMA_MISSING if isinstance(error, SchemaMissing) else None)
-
-
-HANDLERS: dict[int | type[Exception], Handler] = {
-    HTTPException: _refuse,
-    RequestValidationError: _refuse_invalid,
-    DatabaseError: _refuse_database,
-}
-
-
-def _allowed_methods(request: Request) -> str:
-    """The methods of every route that the path matches (RFC 9110 §10.2.1)."""
-    allowed: set[str] = set()
-    for context in iter_route_contexts(request.app.routes):
-        original = context.original_route
-        if isinstance(original, Route) and original.path_regex.match(request.scope["path"]):
-            allowed |= context.methods or set()
-    if "GET" in allowed:
-        allowed.add("HEAD")
-    return ", ".join(sorted(allowed))

@@ -1,49 +1,60 @@
-"""The guard of ``/api/``: a JWT middleware, and ``Owner``, the proof of login that routes ask for.
+"""Who may do what: a request below ``/api/`` needs its user's token, and ``Owner`` is the proof of it.
 
-It runs before the body is read and before a database connection is taken. Refusals come in this
-order: 401 for the token, 403 for another user's path; what is wrong with the input comes later.
+Authentication runs before the body is read and before a database connection is taken. Its errors come in
+this order: 401 for the token, 404 for a path that names nothing, 403 for another user's path; what is wrong
+with the input comes later.
 """
 
-from typing import Annotated
-from urllib.parse import quote, unquote
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 from fastapi import Depends, Path, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Scope
 
 from todo_api.models import USER_ID_LENGTH
 from todo_api.observability import AuthRefused, KeySetMissing, observe
 from todo_api.problems import respond
 from todo_api.tokens import Claims, InvalidToken, JwksUnavailable, UnknownKey, Verifier
 
-GUARDED = "/api/"
-CHALLENGE = "Bearer"
-CHALLENGE_INVALID = 'Bearer error="invalid_token"'
-TOKEN_MISSING = "The token is missing."  # noqa: S105 - a sentence
-TOKEN_EXPIRED = "The token has expired."  # noqa: S105
-TOKEN_INVALID = "The token is invalid."  # noqa: S105
+GUARDED: Final = "/api/"
+SIGN_IN: Final = "/api/auth/"
+MISSING: Final = "missing"
+CHALLENGE: Final = "Bearer"
+CHALLENGE_INVALID: Final = 'Bearer error="invalid_token"'
+TOKEN_MISSING: Final = "The token is missing."  # noqa: S105 - a sentence
+TOKEN_EXPIRED: Final = "The token has expired."  # noqa: S105
+TOKEN_INVALID: Final = "The token is invalid."  # noqa: S105
+KEYS_UNAVAILABLE: Final = (
+    "The token cannot be checked now, because the sign-in service does not answer; please try again."
+)
+SIGN_IN_IS_ELSEWHERE: Final = (
+    "Signing in is not done here but by Better Auth, which the front end serves at its own address under /api/auth."
+)
 
-KEYS_UNAVAILABLE = "The token cannot be checked now, because the sign-in service does not answer; please try again."
+
+def is_guarded(path: str) -> bool:
+    """Whether a path needs a token. It is decoded: an encoded slash does not lead around the guard."""
+    return path.startswith(GUARDED)
 
 
 class Authentication:
-    """Lets a request pass into ``/api/{user_id}/…`` only with that user's token (RFC 6750)."""
+    """Verifies the bearer token of a request (RFC 6750), and that its user is the path's."""
 
-    def __init__(self, app: ASGIApp, verifier: Verifier) -> None:
-        self._app = app
+    def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
-            await self._app(scope, receive, send)
-            return
+    async def authenticate(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
+        """The error response to a guarded request, or None: then ``scope["owner"]`` has the token's claims.
+
+        Args:
+            scope: of the request; ``resource`` and ``path_params`` have been found.
+            headers: the request's, the last one of each name.
+        """
+        if f"{scope['path']}/".startswith(SIGN_IN):
+            return respond(scope, 404, SIGN_IN_IS_ELSEWHERE)
         try:
-            token = _bearer_token(scope)
-            if token is None:
-                refusal = respond(scope, 401, TOKEN_MISSING, headers={"WWW-Authenticate": CHALLENGE})
-                observe(AuthRefused("missing"))
-                await refusal(scope, receive, send)
-                return
+            token = _bearer_token(scope, headers)
             try:
                 claims = self._verifier.verify(token)
             except UnknownKey as unknown:
@@ -51,55 +62,42 @@ class Authentication:
                 claims = self._verifier.verify(token)
         except JwksUnavailable as error:
             observe(KeySetMissing(error.reason))
-            headers = {"Retry-After": str(error.retry_after_seconds)}
-            await respond(scope, 503, KEYS_UNAVAILABLE, headers=headers)(scope, receive, send)
-            return
+            return respond(scope, 503, KEYS_UNAVAILABLE, headers={"Retry-After": str(error.retry_after_seconds)})
         except InvalidToken as error:
-            detail = TOKEN_EXPIRED if error.expired else TOKEN_INVALID
-            refusal = respond(scope, 401, detail, headers={"WWW-Authenticate": CHALLENGE_INVALID})
-            observe(AuthRefused(error.reason))
-            await refusal(scope, receive, send)
-            return
-        if _take_user(scope) != claims.subject:
-            observe(AuthRefused("another user"))
-            await respond(scope, 403)(scope, receive, send)
-            return
+            return _unauthorized(scope, error)
+        if scope["resource"] is None:
+            return respond(scope, 404)
+        # A path that names no user is the token's own user's.
+        if scope["path_params"].setdefault("user_id", claims.subject) != claims.subject:
+            observe(AuthRefused("another user", claims.subject))
+            return respond(scope, 403)
         scope["owner"] = claims
-        await self._app(scope, receive, send)
+        return None
 
 
-def _bearer_token(scope: Scope) -> bytes | None:
-    """The token of the one ``Authorization`` header; None without one, or with another scheme.
+def _unauthorized(scope: Scope, error: InvalidToken) -> Response:
+    """401 with a challenge (RFC 6750 §3). The log learns the reason, the client learns little."""
+    observe(AuthRefused(error.reason))
+    if error.reason == MISSING:
+        return respond(scope, 401, TOKEN_MISSING, headers={"WWW-Authenticate": CHALLENGE})
+    detail = TOKEN_EXPIRED if error.expired else TOKEN_INVALID
+    return respond(scope, 401, detail, headers={"WWW-Authenticate": CHALLENGE_INVALID})
+
+
+def _bearer_token(scope: Scope, headers: Mapping[bytes, bytes]) -> bytes:
+    """The token of the one ``Authorization`` header.
 
     Raises:
-        InvalidToken: there are several such headers.
+        InvalidToken: there is none, or several.
     """
-    values = [value for name, value in scope["headers"] if name == b"authorization"]
-    if len(values) > 1:
+    value = headers.get(b"authorization", b"")
+    if len(headers) < len(scope["headers"]) and [name for name, _ in scope["headers"]].count(b"authorization") > 1:
         raise InvalidToken("several Authorization headers")
-    if not values:
-        return None
-    scheme, _, token = values[0].partition(b" ")
+    scheme, _, token = value.partition(b" ")
     token = token.strip()
-    return token if scheme.lower() == b"bearer" and token else None
-
-
-def _take_user(scope: Scope) -> str:
-    """The path's user after exactly one percent-decoding.
-
-    The server has decoded the path already, and a user's id may contain a slash. So the segments are
-    read from the raw path, and the router gets a path in which the user is one segment.
-    """
-    raw: bytes = scope["raw_path"]
-    if b"%" not in raw:
-        return str(scope["path"]).split("/", 3)[2]
-    segments = raw.decode("ascii", "replace").split("/")
-    try:
-        user = unquote(segments[2], errors="strict")
-    except (IndexError, UnicodeDecodeError):
-        return ""  # nobody: a subject is never empty
-    scope["path"] = "/".join(["", "api", quote(user, safe=""), *map(unquote, segments[3:])])
-    return user
+    if scheme.lower() != b"bearer" or not token:
+        raise InvalidToken(MISSING)
+    return token
 
 
 def _owner(

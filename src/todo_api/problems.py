@@ -1,69 +1,70 @@
-"""Every refusal as ``application/problem+json`` (RFC 9457).
+"""Every error response, as ``application/problem+json`` (RFC 9457).
 
-One table turns codes into statuses; ``Problem`` is raised inside the application, ``respond`` is
+One table says what each status is called; ``Problem`` is raised inside the application, ``respond`` is
 called by middleware, which must not raise. What the client learns is here; why is in the log.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
 from msgspec.json import encode
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = "1"
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = "1"
 
-TITLES = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    412: "Precondition Failed",
-    413: "Content Too Large",
-    414: "URI Too Long",
-    415: "Unsupported Media Type",
-    422: "Unprocessable Content",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
-CODES = {
-    400: "invalid_request",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    412: "precondition_failed",
-    413: "content_too_large",
-    414: "uri_too_long",
-    415: "unsupported_media_type",
-    422: "idempotency_key_reused",
-    431: "headers_too_large",
-    500: "internal_error",
-    503: "unavailable",
-}
-DETAILS = {
-    400: "The request is invalid.",
-    401: "The token is missing.",
-    403: "The token belongs to another user.",
-    404: "There is nothing here.",
-    405: "This method is not allowed here.",
-    408: "The request did not arrive in time.",
-    412: "The task has changed since you read it.",
-    413: "The body is larger than 64 KiB.",
-    414: "The request's target is longer than 8 KiB.",
-    415: "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
-    422: "This Idempotency-Key was used for another task; use a new one for each task.",
-    431: "The request's headers are larger than 32 KiB, or more than 100.",
-    500: "Something went wrong on our side.",
-    503: "The database cannot be reached now; please try again.",
+SHARED_HEADERS: Final = (
+    (b"vary", b"Origin"),  # CORS headers depend on it
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""What every response has, whoever makes it."""
+
+
+class ProblemType(NamedTuple):
+    """What is said of all problems of one status. ``detail`` is a sentence for people, where there is no better one."""
+
+    title: str
+    code: str
+    detail: str
+
+
+PROBLEMS: Final = {
+    400: ProblemType("Bad Request", "invalid_request", "The request is invalid."),
+    401: ProblemType("Unauthorized", "unauthorized", "The token is missing."),
+    403: ProblemType("Forbidden", "forbidden", "The token belongs to another user."),
+    404: ProblemType("Not Found", "not_found", "There is nothing here."),
+    405: ProblemType("Method Not Allowed", "method_not_allowed", "This method is not allowed here."),
+    408: ProblemType("Request Timeout", "request_timeout", "The request did not arrive in time."),
+    412: ProblemType("Precondition Failed", "precondition_failed", "The task has changed since you read it."),
+    413: ProblemType("Content Too Large", "content_too_large", "The body is larger than 64 KiB."),
+    414: ProblemType("URI Too Long", "uri_too_long", "The request's target is longer than 8 KiB."),
+    415: ProblemType(
+        "Unsupported Media Type",
+        "unsupported_media_type",
+        "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
+    ),
+    421: ProblemType(
+        "Misdirected Request",
+        "misdirected_request",
+        "While the service uses its sample secret, it is there under the name localhost only.",
+    ),
+    422: ProblemType(
+        "Unprocessable Content",
+        "idempotency_key_reused",
+        "This Idempotency-Key was used for another task; use a new one for each task.",
+    ),
+    431: ProblemType(
+        "Request Header Fields Too Large",
+        "headers_too_large",
+        "The request's headers are larger than 32 KiB, or more than 100.",
+    ),
+    500: ProblemType("Internal Server Error", "internal_error", "Something went wrong on our side."),
+    503: ProblemType("Service Unavailable", "unavailable", "The database cannot be reached now; please try again."),
 }
 
 # Pydantic's error types, in words for people. Anything else keeps Pydantic's own sentence.
@@ -84,7 +85,6 @@ _MESSAGES = {
     "literal_error": "must be {expected}",
 }
 
-
 FROM_THE_CONNECTION = (408, 414, 431)
 """What a client may be answered before there is a request that any endpoint could see."""
 
@@ -97,37 +97,40 @@ class FieldError(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """The body of every refusal (RFC 9457 §3.1), with ``message``, ``code``, ``request_id`` and, at 400, ``errors``."""
+    """The body of every error response (RFC 9457 §3.1).
+
+    Beyond the RFC's members it has ``message``, ``code``, ``request_id`` and, at 400, ``errors``.
+    """
 
     type: str
     title: str
     status: int
     detail: str
     message: str
-    code: str
+    code: Annotated[str, Field(json_schema_extra={"enum": [problem.code for problem in PROBLEMS.values()]})]
     request_id: str
     errors: list[FieldError] | None = None
 
 
 class Problem(HTTPException):
-    """A refusal, raised anywhere inside the application."""
+    """An error response, raised anywhere inside the application."""
 
     def __init__(self, status: int, detail: str | None = None, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status, detail or DETAILS[status], headers)
+        super().__init__(status, detail or PROBLEMS[status].detail, headers)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of refusals with these statuses, each with its own example."""
+    """What the OpenAPI document says of error responses with these statuses, each with its own example."""
     return {status: _documented(status) for status in statuses}
 
 
 def _documented(status: int) -> dict[str, Any]:
     blank = [{"field": "title", "message": "must not be blank"}] if status == 400 else []
-    sentence = "title: must not be blank" if blank else DETAILS[status]
+    sentence = "title: must not be blank" if blank else PROBLEMS[status].detail
     example = _body(status, sentence, "0d6c6a1e5d0f4c27", blank)
     schema = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
     response: dict[str, Any] = {
-        "description": TITLES[status],
+        "description": PROBLEMS[status].title,
         "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
     }
     if status in _HEADERS:
@@ -150,8 +153,8 @@ def respond(
     headers: Mapping[str, str] | None = None,
     errors: Sequence[Mapping[str, str]] = (),
 ) -> Response:
-    """The response to a refused request; ``scope["request_id"]`` goes into its body."""
-    body = _body(status, detail or DETAILS[status], scope.get("request_id", ""), errors)
+    """An error response; ``scope["request_id"]`` goes into its body."""
+    body = _body(status, detail or PROBLEMS[status].detail, scope.get("request_id", ""), errors)
     extra = {"Cache-Control": "no-store", **(headers or {})}
     if status == 503:
         extra.setdefault("Retry-After", RETRY_AFTER_SECONDS)
@@ -161,11 +164,11 @@ def respond(
 def _body(status: int, sentence: str, request_id: str, errors: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": TITLES[status],
+        "title": PROBLEMS[status].title,
         "status": status,
         "detail": sentence,
         "message": sentence,
-        "code": CODES[status],
+        "code": PROBLEMS[status].code,
         "request_id": request_id,
     }
     return {**body, "errors": errors} if errors else body

@@ -196,12 +196,19 @@ class TestTrailingSlash:
 
         assert alice.http.get(f"{alice.base}/?status=completed&limit=1").json() == [done]
 
-    @pytest.mark.parametrize("path", OPERATIONS)
+    @pytest.mark.parametrize("path", ["/health", "/ready", "/openapi.json"])
     def test_names_the_same_open_resource(self, nobody: httpx.Client, path: str) -> None:
         with_slash, without = nobody.get(f"{path}/?x=1"), nobody.get(path)
 
         assert with_slash.status_code == 200
         assert with_slash.headers["content-type"] == without.headers["content-type"]
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/metrics/", "/metrics%2F", "/metrics%0A", "/metrics%0a", "/docs/", "/docs%2F", "/docs%0A", "/health//"],
+    )
+    def test_is_the_only_other_spelling_and_not_of_what_proxies_have_rules_for(self, server: Server, path: str) -> None:
+        assert ask(server, path).status == 404
 
     def test_is_guarded_alike(self, nobody: httpx.Client, alice: User, bob: User) -> None:
         assert_problem(nobody.get(f"{alice.base}/"), 401, "unauthorized")

@@ -63,8 +63,7 @@ class TestTaskEvents:
 
     def test_ids_may_hold_anything(self, server: Server) -> None:
         user = server.user('line\nbreak "quoted" \u001b[31m😀')
-        path = "/api/line%0Abreak%20%22quoted%22%20%1B%5B31m%F0%9F%98%80/tasks"
-        response = user.http.post(path, json={"title": "x"})
+        response = user.http.post("/api/tasks", json={"title": "x"})
 
         self.assert_logged(server, response, "task.created")
 
@@ -187,7 +186,7 @@ def test_every_line_is_one_json_object(server: Server, alice: User) -> None:
 def test_no_id_begins_a_line_for_any_reader(tmp_path: Path, worker_database: str) -> None:
     with serving(tmp_path / "service", DATABASE_URL=worker_database) as server:
         user = server.user("one\u2028two\u2029three\x85four\x1cfive")
-        response = user.http.post("/api/one%E2%80%A8two%E2%80%A9three%C2%85four%1Cfive/tasks", json={"title": "x"})
+        response = user.http.post("/api/tasks", json={"title": "x"})
     text = server.log_path.read_text()
 
     assert response.status_code == 201
@@ -266,7 +265,7 @@ class TestSecrets:
             f"{new()}.{new()}.{new()}",
             token(user_id, exp=1, jti=new(), email=new()),
             token(user_id, secret=new() * 2),
-            token(new(), name=new()),
+            token("another-user", name=new()),
             token(user_id, sub=None, email=new()),
             token(user_id) + new(),
         ]

@@ -1,11 +1,9 @@
 """Traces, as an OpenTelemetry collector receives them from the running service."""
 
-import logging
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
@@ -13,9 +11,7 @@ import pytest
 
 from tests.deployment.collector import Collector, attributes, collecting
 from tests.harness import Server, cloned_database, serving
-from todo_api.app import create_app
-from todo_api.observability.tracing import Traces
-from todo_api.settings import Settings, load_settings
+from todo_api.settings import load_settings
 
 LIST = "/api/{user_id}/tasks"
 TASK = "/api/{user_id}/tasks/{id}"
@@ -150,26 +146,6 @@ def test_collector_that_does_not_answer_fails_no_request(postgres: str, tmp_path
             started = time.monotonic()
             assert server.stop() == 0
             assert time.monotonic() - started < 6
-
-
-def test_without_an_endpoint_no_request_meets_the_middleware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", root.handlers[:])  # an application takes the log over
-    monkeypatch.setattr(root, "level", root.level)
-
-    def layers(endpoint: str | None) -> list[type]:
-        given: dict[str, Any] = {"_env_file": None, "data_dir": tmp_path, "otel_exporter_otlp_endpoint": endpoint}
-        layer: Any = create_app(Settings(**given)).middleware_stack
-        found = []
-        while layer is not None:
-            found.append(type(layer))
-            layer = getattr(layer, "_app", None) or getattr(layer, "app", None)
-        return found
-
-    traced = layers("http://127.0.0.1:9")
-
-    assert Traces in traced
-    assert layers(None) == [layer for layer in traced if layer is not Traces]
 
 
 def test_endpoint_without_the_extra_stops_the_start_with_one_sentence(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.harness import Server, User
 from tests.properties.effort import effort
-from todo_api.problems import CODES
+from todo_api.problems import PROBLEMS
 
-ANSWERS = {200, 201, 204, 304, *CODES} - {500, 503}
+ANSWERS = {200, 201, 204, 304, *PROBLEMS} - {500, 503}
 
 
 def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -90,7 +90,7 @@ class Client:
         if response.status >= 400 and method != "HEAD":
             assert response.getheader("Content-Type") == "application/problem+json"
             problem: dict[str, Any] = json.loads(content)
-            assert (problem["status"], problem["code"]) == (response.status, CODES[response.status])
+            assert (problem["status"], problem["code"]) == (response.status, PROBLEMS[response.status].code)
             assert ("errors" in problem) == (response.status == 400)
 
 

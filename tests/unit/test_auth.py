@@ -1,4 +1,4 @@
-"""The guard of ``/api/`` by itself: who comes through to the application behind it, and what the others are told."""
+"""Authentication by itself: whose requests pass, and what the others are answered."""
 
 import asyncio
 import json
@@ -11,53 +11,57 @@ import pytest
 from tests.harness import SECRET, free_port, token
 from tests.identity_server import IdentityServer, SigningKey
 from todo_api import auth
-from todo_api.auth import Authentication
+from todo_api.app import ALIASES
+from todo_api.auth import Authentication, is_guarded
+from todo_api.middleware.path import read_path
 from todo_api.observability import AuthRefused, KeySetMissing
+from todo_api.planned.dispatch import Dispatch
+from todo_api.routes import tasks
 from todo_api.tokens import Claims, JwksClient, Verifier
 
 ALICE = "alice"
 TOKEN = token(ALICE)
-INVALID = b'Bearer error="invalid_token"'
+INVALID = 'Bearer error="invalid_token"'
 
 
-class Visit:
-    """One request at the guard: what came through, and what was answered."""
+async def nowhere(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("nothing is dispatched")
 
-    def __init__(self, target: str, *authorization: str, verifier: Verifier | None = None, kind: str = "http") -> None:
-        self.inside: dict[str, Any] | None = None
-        self.answers: list[Any] = []
-        headers = [(b"authorization", value.encode()) for value in authorization]
+
+class Attempt:
+    """One request: whether it passed, and what it was answered."""
+
+    def __init__(self, target: str, *authorization: str, verifier: Verifier | None = None) -> None:
+        headers = [(b"accept", b"*/*"), *((b"authorization", value.encode()) for value in authorization)]
         self.scope: dict[str, Any] = {
-            "type": kind,
+            "type": "http",
             "path": unquote(target),
             "raw_path": target.encode(),
-            "headers": [(b"accept", b"*/*"), *headers],
+            "headers": headers,
             "request_id": "a1",
         }
-        self.sent = 0
-        asyncio.run(Authentication(self.app, verifier or Verifier(SECRET))(self.scope, self.receive, self.send))
+        Dispatch(nowhere, tasks.router.routes, ALIASES).find(read_path(self.scope), self.scope)
+        authentication = Authentication(verifier or Verifier(SECRET))
+        assert is_guarded(self.scope["path"])
+        self.response = asyncio.run(authentication.authenticate(self.scope, dict(headers)))
 
-    async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        assert (receive, send) == (self.receive, self.send)
-        self.inside = dict(scope)
-
-    async def receive(self) -> Any:
-        raise AssertionError("the guard never reads a body")
-
-    async def send(self, message: Any) -> None:
-        self.answers.append(message)
+    @property
+    def passed(self) -> bool:
+        return self.response is None and isinstance(self.scope["owner"], Claims)
 
     @property
     def status(self) -> int | None:
-        return self.answers[0]["status"] if self.answers else None
+        return self.response.status_code if self.response else None
 
     @property
-    def headers(self) -> dict[bytes, bytes]:
-        return dict(self.answers[0]["headers"])
+    def headers(self) -> Any:
+        assert self.response is not None
+        return self.response.headers
 
     @property
     def problem(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.answers[1]["body"])
+        assert self.response is not None
+        content: dict[str, Any] = json.loads(bytes(self.response.body))
         return content
 
 
@@ -69,53 +73,68 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return events
 
 
-class TestWhoComesThrough:
+class TestGuard:
     @pytest.mark.parametrize("target", ["/health", "/metrics", "/api", "/apix/alice/tasks", "/"])
-    def test_everybody_to_what_is_not_guarded(self, target: str) -> None:
-        visit = Visit(target)
+    def test_leaves_other_paths_open(self, target: str) -> None:
+        assert not is_guarded(target)
 
-        assert visit.inside == visit.scope
-        assert "owner" not in visit.scope
+    @pytest.mark.parametrize("target", ["/api/", "/api/x", "/api//", "/%61pi/x", "/api%2Fx", "/ap%69%2fx"])
+    def test_holds_for_every_spelling_of_a_path_below_api(self, target: str) -> None:
+        assert is_guarded(unquote(target))
 
-    def test_what_is_no_request(self) -> None:
-        assert Visit("/api/alice/tasks", kind="websocket").inside is not None
 
+class TestOwner:
     @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "Bearer   "])
-    def test_the_user_with_their_token(self, scheme: str) -> None:
-        visit = Visit("/api/alice/tasks/7", scheme + TOKEN)
+    def test_passes_with_their_token(self, scheme: str) -> None:
+        attempt = Attempt("/api/alice/tasks/7", scheme + TOKEN)
 
-        assert visit.inside is not None
-        assert visit.answers == []
-        assert isinstance(visit.inside["owner"], Claims)
-        assert visit.inside["owner"].subject == ALICE
-        assert visit.inside["path"] == "/api/alice/tasks/7"
+        assert attempt.passed
+        assert attempt.scope["owner"].subject == ALICE
+        assert attempt.scope["path_params"] == {"user_id": ALICE, "id": "7"}
 
     @pytest.mark.parametrize(
-        ("user", "target", "path"),
+        ("user", "target"),
         [
-            ("alice", "/api/%61lice/tasks/7", "/api/alice/tasks/7"),
-            ("a/b", "/api/a%2Fb/tasks", "/api/a%2Fb/tasks"),
-            ("a%2Fb", "/api/a%252Fb/tasks", "/api/a%252Fb/tasks"),
-            ("ü", "/api/%C3%BC/tasks/%37", "/api/%C3%BC/tasks/7"),
-            ("a b", "/api/a%20b", "/api/a%20b"),
+            ("alice", "/api/%61lice/tasks/7"),
+            ("a/b", "/api/a%2Fb/tasks/7"),
+            ("a%2Fb", "/api/a%252Fb/tasks/7"),
+            ("ü", "/api/%C3%BC/tasks/%37"),
+            ("a b", "/api/a%20b/%74asks/7"),
+            ("tasks", "/api/tasks/tasks/7"),
         ],
     )
-    def test_a_user_whose_name_needs_encoding_as_one_segment(self, user: str, target: str, path: str) -> None:
-        visit = Visit(target, f"Bearer {token(user)}")
+    def test_passes_however_their_id_is_encoded(self, user: str, target: str) -> None:
+        attempt = Attempt(target, f"Bearer {token(user)}")
 
-        assert visit.inside is not None
-        assert visit.inside["path"] == path
+        assert attempt.passed
+        assert attempt.scope["path_params"] == {"user_id": user, "id": "7"}
+
+    @pytest.mark.parametrize(
+        ("target", "params"),
+        [
+            ("/api/tasks", {}),
+            ("/api/tasks/", {}),
+            ("/api/tasks/7", {"id": "7"}),
+            ("/api/tasks/7/complete", {"id": "7"}),
+        ],
+    )
+    def test_passes_where_the_path_names_no_user(self, target: str, params: dict[str, str]) -> None:
+        attempt = Attempt(target, f"Bearer {TOKEN}")
+
+        assert attempt.passed
+        assert attempt.scope["path_params"] == {"user_id": ALICE, **params}
 
 
-class TestWhoIsRefused:
+class TestRejected:
+    @pytest.mark.parametrize("target", ["/api/alice/tasks", "/api/tasks", "/api/x"])
     @pytest.mark.parametrize("authorization", [(), ("Basic YWxpY2U6eA==",), ("Bearer",), ("Bearer ",), (TOKEN,), ("",)])
-    def test_without_a_token(self, seen: list[Any], authorization: tuple[str, ...]) -> None:
-        visit = Visit("/api/alice/tasks", *authorization)
+    def test_without_a_token(self, seen: list[Any], authorization: tuple[str, ...], target: str) -> None:
+        attempt = Attempt(target, *authorization)
 
-        assert (visit.status, visit.inside) == (401, None)
-        assert visit.headers[b"www-authenticate"] == b"Bearer"
-        assert visit.problem["detail"] == "The token is missing."
-        assert visit.problem["request_id"] == "a1"
+        assert attempt.status == 401
+        assert attempt.headers["www-authenticate"] == "Bearer"
+        assert attempt.problem["detail"] == "The token is missing."
+        assert attempt.problem["request_id"] == "a1"
         assert seen == [AuthRefused("missing")]
 
     @pytest.mark.parametrize(
@@ -130,36 +149,52 @@ class TestWhoIsRefused:
     def test_with_a_token_that_proves_nothing(
         self, seen: list[Any], authorization: tuple[str, ...], detail: str, reason: str
     ) -> None:
-        visit = Visit("/api/alice/tasks", *authorization)
+        attempt = Attempt("/api/alice/tasks", *authorization)
 
-        assert (visit.status, visit.inside) == (401, None)
-        assert visit.headers[b"www-authenticate"] == INVALID
-        assert (visit.problem["detail"], visit.problem["request_id"]) == (detail, "a1")
+        assert attempt.status == 401
+        assert attempt.headers["www-authenticate"] == INVALID
+        assert (attempt.problem["detail"], attempt.problem["request_id"]) == (detail, "a1")
         assert seen == [AuthRefused(reason)]
 
     @pytest.mark.parametrize(
         "target",
-        [
-            "/api/bob/tasks",
-            "/api/Alice/tasks",
-            "/api//tasks",
-            "/api/",
-            "/api/%2561lice/tasks",
-            "/api/%FF/tasks",
-            "/api%2Falice",
-            "/api/alice%00/tasks",
-            "/api/ü%20/tasks",
-        ],
+        ["/api/bob/tasks", "/api/Alice/tasks", "/api/%2561lice/tasks", "/api/alice%20/tasks", "/api/tasks/tasks"],
     )
     def test_with_another_users_token(self, seen: list[Any], target: str) -> None:
-        visit = Visit(target, f"Bearer {TOKEN}")
+        attempt = Attempt(target, f"Bearer {TOKEN}")
 
-        assert (visit.status, visit.inside) == (403, None)
-        assert visit.problem["request_id"] == "a1"
-        assert seen == [AuthRefused("another user")]
+        assert attempt.status == 403
+        assert attempt.problem["request_id"] == "a1"
+        assert seen == [AuthRefused("another user", ALICE)]
 
-    def test_with_the_token_of_a_user_whose_name_is_what_broken_bytes_are_shown_as(self) -> None:
-        assert Visit("/api/%FF/tasks", f"Bearer {token(chr(0xFFFD))}").status == 403
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "/api//tasks",
+            "/api/alice",
+            "/api/alice/x",
+            "/api/tasks/7/x",
+            "/api%2Falice%2Ftasks",
+            "/api/alice%00/tasks",
+            "/api/alice/tasks%0a",
+            "/api/alice/tasks%2f",
+            "/api/alice/tasks//",
+        ],
+    )
+    def test_where_the_path_names_nothing(self, seen: list[Any], target: str) -> None:
+        assert Attempt(target, f"Bearer {TOKEN}").status == 404
+        assert seen == []
+
+    def test_with_the_token_of_a_user_whose_id_is_what_broken_bytes_are_shown_as(self) -> None:
+        assert Attempt("/api/%FF/tasks", f"Bearer {token(chr(0xFFFD))}").status == 403
+
+    @pytest.mark.parametrize("target", ["/api/auth", "/api/auth/", "/api/auth/sign-in/email", "/api/auth/tasks"])
+    @pytest.mark.parametrize("authorization", [(), (f"Bearer {TOKEN}",)])
+    def test_to_sign_in_is_told_where_that_is_done(self, target: str, authorization: tuple[str, ...]) -> None:
+        attempt = Attempt(target, *authorization)
+
+        assert attempt.status == 404
+        assert "Better Auth" in attempt.problem["detail"]
 
 
 class TestKeySet:
@@ -173,16 +208,16 @@ class TestKeySet:
 
     def test_is_fetched_for_the_first_token(self, identity: IdentityServer) -> None:
         signed = identity.keys[0].sign(identity.claims(ALICE), "EdDSA")
-        visit = Visit("/api/alice/tasks", f"Bearer {signed}", verifier=self.verifier(identity))
+        attempt = Attempt("/api/alice/tasks", f"Bearer {signed}", verifier=self.verifier(identity))
 
-        assert visit.inside is not None
+        assert attempt.passed
         assert identity.fetches == 1
 
     def test_that_lacks_the_key_refuses_the_token(self, identity: IdentityServer, seen: list[Any]) -> None:
         signed = SigningKey("Ed25519", "another").sign(identity.claims(ALICE), "EdDSA")
-        visit = Visit("/api/alice/tasks", f"Bearer {signed}", verifier=self.verifier(identity))
+        attempt = Attempt("/api/alice/tasks", f"Bearer {signed}", verifier=self.verifier(identity))
 
-        assert (visit.status, identity.fetches) == (401, 1)
+        assert (attempt.status, identity.fetches) == (401, 1)
         assert seen == [AuthRefused("unknown key")]
 
     def test_that_cannot_be_had_is_503_and_says_when_to_come_back(self, seen: list[Any]) -> None:
@@ -191,11 +226,11 @@ class TestKeySet:
         signed = identity.keys[0].sign(identity.claims(ALICE), "EdDSA")
         verifier = self.verifier(identity)
         for _ in range(3):
-            visit = Visit("/api/alice/tasks", f"Bearer {signed}", verifier=verifier)
+            attempt = Attempt("/api/alice/tasks", f"Bearer {signed}", verifier=verifier)
 
-        assert (visit.status, visit.inside) == (503, None)
-        assert visit.headers[b"retry-after"] == b"5"
-        assert visit.problem["detail"] == auth.KEYS_UNAVAILABLE
-        assert visit.problem["request_id"] == "a1"
+        assert attempt.status == 503
+        assert 1 <= int(attempt.headers["retry-after"]) <= 5
+        assert attempt.problem["detail"] == auth.KEYS_UNAVAILABLE
+        assert attempt.problem["request_id"] == "a1"
         assert [type(event) for event in seen] == [KeySetMissing] * 3
         assert all(event.reason for event in seen)

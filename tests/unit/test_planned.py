@@ -12,10 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from todo_api.app import HANDLERS
-from todo_api.middleware.errors import FaultBoundary
+from todo_api.middleware.errors import HANDLERS
 from todo_api.models import TaskComplete, TaskUpdate
-from todo_api.planned.dispatch import Dispatch
 from todo_api.planned.route import CompiledRoute
 
 
@@ -60,10 +58,7 @@ def build(route_class: type[APIRoute]) -> FastAPI:
     router.put("/{number}", response_model=str)(change)
     router.patch("/{number}/toggle", response_model=str)(toggle)
     router.delete("/{number}", response_model=str)(fail)
-    app = FastAPI(routes=router.routes, exception_handlers=HANDLERS, redirect_slashes=False)
-    app.add_middleware(Dispatch, routes=router.routes)
-    app.add_middleware(FaultBoundary, handlers=HANDLERS)
-    return app
+    return FastAPI(routes=router.routes, exception_handlers=HANDLERS, redirect_slashes=False)
 
 
 def answer(app: FastAPI, method: str, path: str, **options: Any) -> tuple[int, bytes]:

@@ -251,7 +251,9 @@ export interface components {
         };
         /**
          * ProblemDetails
-         * @description The body of every refusal (RFC 9457 §3.1), with ``message``, ``code``, ``request_id`` and, at 400, ``errors``.
+         * @description The body of every error response (RFC 9457 §3.1).
+         *
+         *     Beyond the RFC's members it has ``message``, ``code``, ``request_id`` and, at 400, ``errors``.
          */
         ProblemDetails: {
             /** Type */
@@ -264,8 +266,11 @@ export interface components {
             detail: string;
             /** Message */
             message: string;
-            /** Code */
-            code: string;
+            /**
+             * Code
+             * @enum {string}
+             */
+            code: "invalid_request" | "unauthorized" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "precondition_failed" | "content_too_large" | "uri_too_long" | "unsupported_media_type" | "misdirected_request" | "idempotency_key_reused" | "headers_too_large" | "internal_error" | "unavailable";
             /** Request Id */
             request_id: string;
             /**

@@ -6,7 +6,7 @@ or settings: the pool is handed the transaction preamble, which knows them.
 """
 
 from todo_api.db.connector import Limits
-from todo_api.db.errors import DatabaseError, SchemaMissing, StatementFailed, Unavailable
+from todo_api.db.errors import DatabaseError, SchemaMissing, StatementCancelled, StatementFailed, Unavailable
 from todo_api.db.pool import Pool
 from todo_api.db.statements import Row, Statement, Value, compile_statement
 
@@ -17,6 +17,7 @@ __all__ = [
     "Row",
     "SchemaMissing",
     "Statement",
+    "StatementCancelled",
     "StatementFailed",
     "Unavailable",
     "Value",

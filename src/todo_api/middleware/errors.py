@@ -1,52 +1,84 @@
-"""Every exception becomes a problem response: one that has a handler by it, any other a bare 500."""
+"""Every exception becomes a problem response, here and nowhere else.
 
-from asyncio import CancelledError
+``HANDLERS`` are FastAPI's exception handlers. What has no handler is a bare 500, and its kind is logged.
+"""
+
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from inspect import iscoroutinefunction
+from typing import Any, Final
 
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ExceptionHandler, Receive, Scope
 
-from todo_api.observability import failed, observe
-from todo_api.problems import respond
+from todo_api.db import DatabaseError, SchemaMissing, StatementCancelled, StatementFailed
+from todo_api.observability import DatabaseFailed, failed, observe
+from todo_api.problems import Problem, respond, respond_invalid
 
-Handler = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+SHUTTING_DOWN: Final = "The service is shutting down; please try again."
+SCHEMA_OUTDATED: Final = "The service is being updated; please try again later."
+STATEMENT_CANCELLED: Final = "This took the database too long; please ask for less, or try again."
 
-SHUTTING_DOWN = "The service is shutting down; please try again."
 
-
-class FaultBoundary:
-    """Answers every exception: one that has a handler by it, as FastAPI would, any other with a bare 500.
+async def response_to(
+    error: Exception, scope: Scope, receive: Receive, handlers: Mapping[Any, ExceptionHandler], *, started: bool
+) -> Response | None:
+    """The response that an exception in the application becomes.
 
     Args:
-        handlers: FastAPI's exception handlers, by class.
+        error: what was raised.
+        scope: of the request.
+        receive: of the request.
+        handlers: FastAPI's exception handlers; one by status wins over those by class.
+        started: whether another response has been started; then there is none, and the exception is logged.
     """
+    handler = handlers.get(error.status_code) if isinstance(error, HTTPException) else None
+    if handler is None:
+        handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    if handler is None or started:
+        observe(failed(error))
+        return None if started else respond(scope, 500)
+    try:
+        return await _call(handler, Request(scope, receive), error)
+    except Exception as fault:  # noqa: BLE001 - the process edge: a handler that failed itself
+        observe(failed(fault))
+        return respond(scope, 500)
 
-    def __init__(self, app: ASGIApp, handlers: Mapping[int | type[Exception], Handler]) -> None:
-        self._app = app
-        self._handlers = handlers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        try:
-            await self._app(scope, receive, send)
-        except CancelledError:
-            if "status" not in scope:  # the grace period of a shutdown is over
-                await respond(scope, 503, SHUTTING_DOWN, headers={"Connection": "close"})(scope, receive, send)
-            raise
-        except Exception as error:
-            if scope["type"] != "http":
-                raise
-            if "status" in scope:
-                observe(failed(error))
-                if "complete" not in scope:
-                    raise  # half a response is out: only the server can cut the connection
-                return
-            handler = next((self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers), None)
-            if handler is not None:
-                response = await handler(Request(scope, receive), error)
-            else:
-                observe(failed(error))
-                response = respond(scope, 500)
-            await response(scope, receive, send)
+async def _call(handler: Any, request: Request, error: Exception) -> Response:
+    if iscoroutinefunction(handler):
+        response: Response = await handler(request, error)
+        return response
+    return await run_in_threadpool(handler, request, error)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail if isinstance(error, Problem) else None  # a framework's own words are for programmers
+    return respond(request.scope, error.status_code, detail, headers=error.headers)
+
+
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return respond_invalid(request.scope, error)
+
+
+async def _answer_database(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DatabaseError)
+    if isinstance(error, SchemaMissing):
+        observe(DatabaseFailed(f"{error.reason}; `todo-api migrate` brings the schema up to date"))
+        return respond(request.scope, 503, SCHEMA_OUTDATED)
+    observe(DatabaseFailed(error.reason))
+    if isinstance(error, StatementFailed):
+        return respond(request.scope, 500)
+    return respond(request.scope, 503, STATEMENT_CANCELLED if isinstance(error, StatementCancelled) else None)
+
+
+HANDLERS: Final[dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]]] = {
+    HTTPException: _answer_http,
+    RequestValidationError: _answer_invalid,
+    DatabaseError: _answer_database,
+}

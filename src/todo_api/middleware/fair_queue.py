@@ -8,10 +8,6 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-from todo_api.problems import respond
-
 MAX_SLOTS_PER_USER: Final = 64
 """How many slots one user may hold. Beside a flood of one user, others wait until so many requests are answered."""
 
@@ -105,25 +101,3 @@ class FairQueue:
 def _reject(slot: asyncio.Future[bool]) -> None:
     if not slot.done():
         slot.set_result(False)
-
-
-class TakingTurns:
-    """The fair queue as a middleware: a request without a slot is answered 503."""
-
-    def __init__(self, app: ASGIApp, places: int) -> None:
-        self._app = app
-        self._queue = FairQueue(places)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if "owner" not in scope:
-            await self._app(scope, receive, send)
-            return
-        user = scope["owner"].subject
-        if not await self._queue.acquire(user):
-            await respond(scope, 503, OVERLOADED)(scope, receive, send)
-            return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._queue.release(user)

@@ -28,10 +28,11 @@ class TaskEvent(Struct, frozen=True):
     task_id: int
 
 
-class AuthRefused(Struct, frozen=True, tag_field="event", tag="auth.refused"):
-    """A request without a usable token, or with another user's."""
+class AuthRefused(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="auth.refused"):
+    """A request without a usable token, or with another user's: then ``user_id`` is whose token it was."""
 
     reason: str
+    user_id: str | None = None
 
 
 class DatabaseFailed(Struct, frozen=True, tag_field="event", tag="database.failed"):

@@ -1,20 +1,18 @@
 """OpenTelemetry traces: a span for each request, with one inside it for the database.
 
-FastAPI opens the request's span; ``Traces`` adds what it cannot know here, and ``TracedPool`` the
-span inside. Both are put in place only when traces are exported, so that they cost nothing otherwise.
+FastAPI opens the request's span; ``complete_request_span`` adds what it cannot know here, and ``TracedPool``
+the span inside. Both are put in place only when traces are exported, so that they cost nothing otherwise.
 No span carries a title, a description, a search text, a token or SQL.
 """
 
 import re
-from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from threading import Thread
 from typing import Any, Protocol
 
 from opentelemetry import trace
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from todo_api.db import DatabaseError, Pool, Row, Statement, Value
 
@@ -61,31 +59,18 @@ def export_the_rest(provider: Provider) -> None:
     thread.join(LAST_EXPORT_SECONDS)
 
 
-class Traces:
-    """Middleware that completes the request's span: request id, route template, no path and no query.
-
-    Args:
-        routes: where a request finds its template; our dispatch passes by FastAPI's, which would tell.
-    """
-
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
-        self._app = app
-        self._routes = [route for route in routes if isinstance(route, Route)]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http":
-            span = trace.get_current_span()
-            span.set_attribute("todo.request_id", scope["request_id"])
-            route = next((route for route in self._routes if route.path_regex.match(scope["path"])), None)
-            # As in the log: never the path, where anybody may put anything; never what somebody searched for.
-            span.set_attribute("url.path", "REDACTED" if route is None else route.path_format)
-            if scope["query_string"]:
-                span.set_attribute("url.query", "REDACTED")
-            if route is not None:
-                span.set_attribute("http.route", route.path_format)
-                span.update_name(f"{scope['method']} {route.path_format}")
-        await self._app(scope, receive, send)
+def complete_request_span(scope: Scope) -> None:
+    """Add to the request's span what FastAPI cannot know: request id and route template, instead of path and query."""
+    span = trace.get_current_span()
+    span.set_attribute("todo.request_id", scope["request_id"])
+    resource = scope["resource"]
+    # As in the log: never the path, where anybody may put anything; never what somebody searched for.
+    span.set_attribute("url.path", "REDACTED" if resource is None else resource.template)
+    if scope["query_string"]:
+        span.set_attribute("url.query", "REDACTED")
+    if resource is not None:
+        span.set_attribute("http.route", resource.template)
+        span.update_name(f"{scope['method']} {resource.template}")
 
 
 class TracedPool(Pool):

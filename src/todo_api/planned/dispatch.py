@@ -1,37 +1,111 @@
-"""The shortest way from a request to its planned route."""
+"""From a path to the resource it names, and from a request to the route that serves it.
 
-from collections.abc import Sequence
+A resource is found by the path's segments, each of them decoded: a user's id may contain a slash. Planned
+routes are called at once; every other route is FastAPI's router's to serve.
+"""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from todo_api.planned.route import CompiledRoute
 
 
-class Dispatch:
-    """Middleware that takes a request straight to its compiled route, past FastAPI's router.
+@dataclass(slots=True)
+class Resource:
+    """What one path template names: its template and its routes by method."""
 
-    What no route here answers (an unknown path, another method) goes on to the router, which knows
-    how to refuse it. Exceptions pass through to the boundary outside.
+    template: str
+    routes: dict[str, BaseRoute] = field(default_factory=dict)
+
+    @property
+    def allow(self) -> str:
+        """The value of ``Allow`` (RFC 9110 §10.2.1)."""
+        return ", ".join(sorted({*self.routes, *(["HEAD"] if "GET" in self.routes else [])}))
+
+
+class Dispatch:
+    """An ASGI application: the routes of another one, with a shorter way to those that are planned.
+
+    Args:
+        app: FastAPI's router.
+        routes: the routes of the application.
+        aliases: further templates of planned paths, by the template that they stand for.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], aliases: Mapping[str, str]) -> None:
         self._app = app
-        self._routes: dict[tuple[str, int], list[CompiledRoute]] = {}
-        for route in routes:
-            if isinstance(route, CompiledRoute):
-                for method in route.methods or ():
-                    self._routes.setdefault((method, route.path_format.count("/")), []).append(route)
+        self._paths: dict[int, list[_Paths]] = {}
+        resources: dict[str, Resource] = {}
+        for context in iter_route_contexts(routes):
+            if context.path and ":" not in context.path:  # a converter may match several segments
+                resource = resources.setdefault(context.path, Resource(context.path))
+                for method in context.methods or ():
+                    resource.routes.setdefault(method, context.original_route)
+        for template, resource in resources.items():
+            self._add(template, resource)
+        for alias, template in aliases.items():
+            self._add(alias, resources[template])
+
+    def _add(self, template: str, resource: Resource) -> None:
+        segments = template.split("/")
+        literal = [position for position, segment in enumerate(segments) if not segment.startswith("{")]
+        names = {segment[1:-1]: position for position, segment in enumerate(segments) if position not in literal}
+        of_this_length = self._paths.setdefault(len(segments), [])
+        paths = next((paths for paths in of_this_length if paths.literal == literal), None)
+        if paths is None:
+            paths = _Paths(literal, itemgetter(*literal))
+            of_this_length.append(paths)
+        key = paths.pick(segments)
+        paths.resources.setdefault(key, (resource, names))
+
+    def find(self, segments: Sequence[str], scope: Scope) -> Resource | None:
+        """The resource of a path; it goes into ``scope["resource"]``, its parameters into ``scope["path_params"]``.
+
+        Where a segment may be literal or a parameter, the template that was added first wins.
+        """
+        for paths in self._paths.get(len(segments), ()):
+            found = paths.resources.get(paths.pick(segments))
+            if found is not None:
+                resource, names = found
+                params = {name: segments[position] for name, position in names.items()}
+                if all(params.values()):
+                    scope["resource"], scope["path_params"] = resource, params
+                    return resource
+        scope["resource"] = None
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http":
-            path = scope["path"]
-            for route in self._routes.get((scope["method"], path.count("/")), ()):
-                match = route.path_regex.match(path)
-                if match is not None:
-                    scope["route"] = route
-                    scope["path_params"] = match.groupdict()
-                    await route.handle(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
+        """Serve a request whose resource was found, or leave it to FastAPI's router.
+
+        Raises:
+            HTTPException: 405, with ``Allow``.
+        """
+        resource = scope["resource"]
+        if resource is None:
+            await self._app(scope, receive, send)
+            return
+        route = resource.routes.get(scope["method"])
+        if route is None:
+            raise HTTPException(405, headers={"Allow": resource.allow})
+        if isinstance(route, CompiledRoute):
+            scope["route"] = route
+            await route.handle(scope, receive, send)
+        else:
+            del scope["path_params"]  # the router finds its own
+            await self._app(scope, receive, send)
+
+
+@dataclass(slots=True)
+class _Paths:
+    """Templates of one length whose literal segments stand in the same positions."""
+
+    literal: list[int]
+    pick: Callable[[Sequence[str]], Any]
+    resources: dict[Any, tuple[Resource, dict[str, int]]] = field(default_factory=dict)
