@@ -16,7 +16,7 @@ SOAK_REQUESTS ?= 200000
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run demo test pythons soak check image-check bench client package format lock mutants sbom clean
+.PHONY: help setup run demo test pythons soak check image-check bench client package nextjs format lock mutants sbom clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,10 @@ package: .venv/node ## write the TypeScript client as a tarball, dist/todo-api-c
 	@mkdir -p dist
 	@npm pack ./clients/typescript --silent --pack-destination dist
 
+nextjs: .venv/nextjs ## build the Next.js example (needs Node 20.9); examples/nextjs/README.md says how to try it
+	@NEXT_TELEMETRY_DISABLED=1 BETTER_AUTH_URL=http://localhost:3000 BETTER_AUTH_SECRET=$$(openssl rand -hex 32) \
+		npm --prefix examples/nextjs run --silent build
+
 format: .venv/development ## let ruff write the layout
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
@@ -89,7 +93,8 @@ sbom: .venv/development ## write what production installs to dist/sbom.json (Cyc
 	@echo dist/sbom.json
 
 clean: ## remove everything that make made, the embedded database included
-	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules examples/web/node_modules
+	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules examples/web/node_modules \
+		examples/nextjs/node_modules examples/nextjs/.next
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
@@ -113,6 +118,11 @@ clean: ## remove everything that make made, the embedded database included
 # The real Better Auth server that tests sign in with.
 .venv/sign-in: tests/better_auth/package-lock.json | .venv/bin/python
 	$(INSTALL) node tests/better_auth
+	@touch $@
+
+# The Next.js example, with a copy of the client as it is now.
+.venv/nextjs: examples/nextjs/package-lock.json $(wildcard clients/typescript/dist/*) | .venv/bin/python
+	$(INSTALL) node examples/nextjs
 	@touch $@
 
 # The demo: a Better Auth server, and what drives a browser in its tests.

@@ -14,6 +14,7 @@ from tests.harness import SECRET, Server
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PACKAGE = ROOT / "clients" / "typescript"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MIN_NODE_VERSION = 20  # the first with a global crypto
 MAX_RUN_SECONDS = 100
 

@@ -115,6 +115,13 @@ def test_snippets_of_the_readme_compile(tmp_path: Path) -> None:
     assert len(snippets) >= 4
 
 
+def test_server_side_snippet_is_the_one_that_the_nextjs_example_builds() -> None:
+    example = (ROOT / "examples" / "nextjs" / "lib" / "server-client.ts").read_text()
+    _, _, snippet = example.partition("\n\n")
+
+    assert f"```ts\n{snippet}```" in (PACKAGE / "README.md").read_text()
+
+
 def test_reference_is_generated_from_the_types(tmp_path: Path) -> None:
     node(PACKAGE / "reference.mjs", tmp_path / "REFERENCE.md")
 

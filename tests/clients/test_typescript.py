@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
-from tests.clients.node import HERE, PACKAGE, node_tests, run_tool
-from tests.harness import Server, serving
+from tests.clients.node import CHROMIUM, HERE, PACKAGE, ROOT, node_tests, run_tests, run_tool
+from tests.harness import SECRET, Server, serving
 from tests.proxies import proxying, url_through
 
 WRITTEN_BY_HAND = sorted(set(PACKAGE.glob("src/*.ts")) - {PACKAGE / "src" / "schema.ts"})
@@ -53,6 +54,18 @@ def test_nothing_written_by_hand_is_any() -> None:
 
 def test_client_keeps_its_word(server: Server) -> None:
     node_tests("client.test.mjs", server)
+
+
+def test_client_in_a_browser_says_what_fetch_hides(server: Server) -> None:
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: nothing is tested in a real browser")
+    run_tests(
+        HERE / "browser.test.mjs",
+        packages=ROOT / "examples" / "web",
+        TODO_API=server.url,
+        TODO_SECRET=SECRET,
+        CHROMIUM=CHROMIUM,
+    )
 
 
 def test_client_waits_for_a_database_that_comes_back(database: str, tmp_path: Path) -> None:
