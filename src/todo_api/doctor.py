@@ -13,14 +13,13 @@ from typing import Any
 
 import psycopg
 
-from todo_api import migrations, queries
-from todo_api.db import DatabaseError, Pool, SchemaMissing, compile_statement
+from todo_api import database_state, migrations, queries
+from todo_api.db import DatabaseError, Pool, compile_statement
 from todo_api.local import postgres
 from todo_api.settings import Settings
 from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, Verifier, peek
 
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
-SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
 
 CONNECT_SECONDS = 15
 CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
@@ -97,19 +96,15 @@ async def _examine_database(settings: Settings, url: str) -> list[Finding]:
         return [Finding(ok=False, what=f"The database cannot be reached: {str(error).partition(chr(10))[0]}.")]
     database = Pool(url, preamble=PREAMBLE, application_name="todo-api doctor", pooled=settings.pooled)
     try:
-        ((at_head, protected),) = await database.run(SCHEMA_STATE, "", head=migrations.head())
-    except SchemaMissing:
-        return [Finding(ok=False, what="The database answers, but is not migrated: run `todo-api migrate`.")]
+        read_only = await database_state.check(database, migrations.head())
+    except database_state.DatabaseUnusable as error:
+        return [Finding(ok=False, what=str(error))]
     except DatabaseError as error:
         return [Finding(ok=False, what=f"The database answers, but not as it should: {error.reason}.")]
     finally:
         await database.close()
-    schema = "at this version" if at_head else "of another version: run `todo-api migrate`"
-    force = "in force" if protected else "NOT in force: run `todo-api migrate`, and let nothing else own the tables"
-    return [
-        Finding(ok=at_head, what=f"The database answers; its schema is {schema}."),
-        Finding(ok=protected, what=f"Row-level security is {force}."),
-    ]
+    writes = "; it is a standby, so writes answer 503" if read_only else ""
+    return [Finding(ok=True, what=f"The database answers; its schema is at this version, and protected{writes}.")]
 
 
 async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Finding]:

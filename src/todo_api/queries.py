@@ -22,6 +22,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     table,
+    text,
     true,
     tuple_,
 )
@@ -231,17 +232,24 @@ USER_SETTING = "todo_api.user_id"
 """The transaction-local setting on which the row-level security policies stand."""
 
 
-def _set_local(setting: str, value: Any) -> Any:
-    return func.set_config(literal_column(f"'{setting}'"), value, true())
-
-
-TRANSACTION_PREAMBLE = select_columns(
-    _set_local("role", literal_column(f"'{ROLE}'")),
-    _set_local(USER_SETTING, bindparam("owner", type_=Text)),
-    _set_local("statement_timeout", bindparam("statement_timeout_milliseconds", type_=Text)),
+TRANSACTION_PREAMBLE = text(
+    f"""
+    SELECT set_config('search_path', replace(replace(
+               set_config('search_path', NULL, true), '"$user"', '$user'), '$user', quote_ident(session_user)), true),
+           set_config('role', '{ROLE}', true),
+           set_config('{USER_SETTING}', :owner, true),
+           set_config('statement_timeout', :statement_timeout_milliseconds, true),
+           set_config('plan_cache_mode', 'force_generic_plan', true)
+    """
 )
 """What precedes each statement in its transaction and in the same round trip.
-Binds ``owner``, ``statement_timeout_milliseconds`` (a number in a string)."""
+Binds ``owner``, ``statement_timeout_milliseconds`` (a number in a string).
+
+The search path becomes the one that the login begins with, which NULL restores: behind a pooler, another client
+may have changed it (what pg_dump writes begins by emptying it). In it ``$user`` is the login, as it is for
+migrations; once the role is assumed, PostgreSQL would take it for the role.
+
+A generic plan, because PostgreSQL would otherwise plan a list anew on each execution."""
 
 SCHEMA_STATE = select(
     (literal_column("version_num", Text) == bindparam("head", type_=Text)).label("at_head"),
@@ -253,6 +261,9 @@ SCHEMA_STATE = select(
         ~select(User.id).exists(),
         ~select(IdempotencyKey.key).exists(),
     ).label("protected"),
+    func.current_setting(literal_column("'server_encoding'")).label("encoding"),
+    func.pg_is_in_recovery().label("read_only"),
 ).select_from(table("todo_api_version"))
-"""Whether the schema is at ``head``, and whether row-level security shows nobody's rows to nobody.
+"""Whether the schema is at ``head``, whether row-level security shows nobody's rows to nobody, the database's
+encoding, and whether it is a standby, which can only be read.
 Binds ``head``; run it for the user ''."""

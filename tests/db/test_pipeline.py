@@ -427,6 +427,26 @@ class TestFailure:
 
         play(scene())
 
+    def test_feature_that_is_not_supported_is_a_fault_and_retires_no_connection(self, database: str) -> None:
+        """A prepared statement that a migration outdated has the same SQLSTATE."""
+        unsupported = compile_statement(select(func.unsupported()))
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "CREATE FUNCTION unsupported() RETURNS int LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '0A000'; END $$"
+            )
+
+        async def scene() -> None:
+            async with opened(database, connections=1) as shared:
+                backend = await shared.run(BACKEND, "someone")
+                for _ in range(3):
+                    with pytest.raises(StatementFailed, match="0A000"):
+                        await shared.run(unsupported, "someone")
+
+                assert await shared.run(BACKEND, "someone") == backend
+
+        play(scene())
+
     def test_reason_holds_no_values(self, worker_database: str) -> None:
         async def scene() -> None:
             async with opened(worker_database) as database:

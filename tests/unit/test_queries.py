@@ -496,17 +496,17 @@ class TestSchemaState:
         with psycopg.connect(worker_database) as connection:
             (head,) = connection.execute("SELECT version_num FROM todo_api_version").fetchone() or ("",)
 
-        assert self.state(worker_database, head) == [(True, True)]
+        assert self.state(worker_database, head) == [(True, True, "UTF8", False)]
 
     def test_other_head_is_noticed(self, worker_database: str) -> None:
-        assert self.state(worker_database, "9999") == [(False, True)]
+        assert self.state(worker_database, "9999") == [(False, True, "UTF8", False)]
 
     @pytest.mark.parametrize("table", ["users", "tasks", "idempotency_keys"])
     def test_missing_row_level_security_is_noticed(self, database: str, table: str) -> None:
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
 
-        assert self.state(database, migrations.head()) == [(True, False)]
+        assert self.state(database, migrations.head()) == [(True, False, "UTF8", False)]
 
     def test_both_ways_answer_the_same_about_the_head(self, worker_database: str) -> None:
         engine = engine_for(worker_database)

@@ -105,6 +105,8 @@ export interface paths {
         /**
          * Ready
          * @description The database answers, its schema is the one this version needs, row-level security is in force.
+         *
+         *     `read_only` tells that it is a standby, where writes answer 503.
          */
         get: operations["ready"];
         put?: never;
@@ -150,6 +152,20 @@ export interface components {
              * @constant
              */
             status?: "ok";
+        };
+        /**
+         * Ready
+         * @description The answer of ``/ready``.
+         */
+        Ready: {
+            /**
+             * Status
+             * @default ok
+             * @constant
+             */
+            status?: "ok";
+            /** Read Only */
+            read_only: boolean;
         };
         /**
          * TaskComplete
@@ -1924,7 +1940,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Health"];
+                    "application/json": components["schemas"]["Ready"];
                 };
             };
             /** @description Request Timeout */

@@ -106,6 +106,8 @@ export interface paths {
         /**
          * Ready
          * @description The database answers, its schema is the one this version needs, row-level security is in force.
+         *
+         *     `read_only` tells that it is a standby, where writes answer 503.
          */
         get: operations["ready"];
         put?: never;
@@ -151,6 +153,20 @@ export interface components {
              * @constant
              */
             status?: "ok";
+        };
+        /**
+         * Ready
+         * @description The answer of ``/ready``.
+         */
+        Ready: {
+            /**
+             * Status
+             * @default ok
+             * @constant
+             */
+            status?: "ok";
+            /** Read Only */
+            read_only: boolean;
         };
         /**
          * TaskComplete
@@ -1925,7 +1941,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Health"];
+                    "application/json": components["schemas"]["Ready"];
                 };
             };
             /** @description Request Timeout */

@@ -31,8 +31,9 @@ SWEEP_SECONDS = 0.1
 # The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
 _UNKNOWN_PREPARED = ("26000", "42P05")
 
-# What is prepared would answer other types than when it was prepared: a migration came in between.
-_OUTDATED = "0A000"
+# What is prepared would answer other types than when it was prepared: a migration came in between. Other
+# features that are "not supported" have the same SQLSTATE; the C function that complains tells them apart.
+_OUTDATED = ("0A000", b"RevalidateCachedQuery")
 
 _TUPLES_OK = pq.ExecStatus.TUPLES_OK
 _COMMAND_OK = pq.ExecStatus.COMMAND_OK
@@ -181,6 +182,8 @@ class Connection:
                 transaction.result = result
             elif status == _FATAL_ERROR:
                 transaction.error = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
+                function = result.error_field(pq.DiagnosticField.SOURCE_FUNCTION)
+                transaction.outdated = (transaction.error, function) == _OUTDATED
 
     def _pop(self) -> Transaction:
         transaction = self.pending.popleft()
@@ -191,10 +194,9 @@ class Connection:
 
     def _finish(self, transaction: Transaction) -> None:
         missing = transaction.error in _UNKNOWN_PREPARED
-        outdated = transaction.error == _OUTDATED and transaction.statement.name not in transaction.sent
         if missing:
             self._prepare = False
-        elif outdated:
+        elif transaction.outdated:
             self._retire()
         for name, status in zip(transaction.sent, transaction.statuses, strict=False):
             if name is not None and status == _COMMAND_OK:
@@ -208,7 +210,7 @@ class Connection:
             self._transformer.set_pgresult(transaction.result)
             rows = self._transformer.load_rows(0, transaction.result.ntuples, tuple)
             transaction.future.set_result(rows)
-        elif missing or outdated:
+        elif missing or transaction.outdated:
             transaction.future.set_exception(NotSent(f"SQLSTATE {transaction.error}"))
         else:
             transaction.future.set_exception(from_sqlstate(transaction.error))

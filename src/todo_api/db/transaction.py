@@ -33,6 +33,7 @@ class Transaction:
         "error",
         "future",
         "on_end",
+        "outdated",
         "parameters",
         "preamble_parameters",
         "result",
@@ -61,3 +62,4 @@ class Transaction:
         self.statuses: list[int] = []  # what came back for each
         self.result: pq.abc.PGresult | None = None
         self.error = ""
+        self.outdated = False

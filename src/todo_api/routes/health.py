@@ -5,12 +5,9 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from todo_api import queries
-from todo_api.db import Pool, SchemaMissing, compile_statement
-from todo_api.observability import METRICS, METRICS_CONTENT_TYPE
-from todo_api.problems import FROM_THE_CONNECTION, documented
-
-SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
+from todo_api import database_state
+from todo_api.observability import METRICS, METRICS_CONTENT_TYPE, DatabaseFailed, observe
+from todo_api.problems import FROM_THE_CONNECTION, Problem, documented
 
 router = APIRouter(tags=["operations"], responses=documented(*FROM_THE_CONNECTION))
 
@@ -19,6 +16,12 @@ class Health(BaseModel):
     """The answer of a probe."""
 
     status: Literal["ok"] = "ok"
+
+
+class Ready(Health):
+    """The answer of ``/ready``."""
+
+    read_only: bool
 
 
 @router.get("/health", operation_id="health")
@@ -32,13 +35,17 @@ async def health() -> Health:
     operation_id="ready",
     responses=documented(503),
 )
-async def ready(request: Request) -> Health:
-    """The database answers, its schema is the one this version needs, row-level security is in force."""
-    database: Pool = request.state.database
-    rows = await database.run(SCHEMA_STATE, "", head=request.state.schema_head)
-    if rows != [(True, True)]:
-        raise SchemaMissing("not at head, or not protected")
-    return Health()
+async def ready(request: Request) -> Ready:
+    """The database answers, its schema is the one this version needs, row-level security is in force.
+
+    `read_only` tells that it is a standby, where writes answer 503.
+    """
+    try:
+        read_only = await database_state.check(request.state.database, request.state.schema_head)
+    except database_state.DatabaseUnusable as error:
+        observe(DatabaseFailed(str(error)))
+        raise Problem(503, str(error)) from None
+    return Ready(read_only=read_only)
 
 
 @router.get(
