@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_name("mixed.lua")
 ANSWER_SECONDS = 30
 MIX = {"list": 50, "get": 25, "patch": 15, "post": 10}
 STATEMENTS: dict[str, Any] = {
-    "list": queries.list_tasks(),
+    "list": queries.select_tasks(),
     "get": queries.SELECT_TASK,
     "patch": queries.COMPLETE_TASK,
     "post": queries.INSERT_TASK,

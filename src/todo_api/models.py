@@ -5,7 +5,7 @@ database.
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 from pydantic import Field as PydanticField
@@ -142,11 +142,18 @@ class TaskUpdate(_Body):
 
 
 class TaskComplete(_Body):
-    """The body of PATCH …/complete: ``completed`` sets, nothing toggles."""
+    """The body of PATCH …/complete: ``completed`` sets, an empty object toggles."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"completed": True}]})
 
     completed: bool = PydanticField(default_factory=bool)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed_if_anything(cls, body: Any) -> Any:
+        if isinstance(body, dict) and body and "completed" not in body:
+            return {"completed": None}  # 400: it meant something, and a toggle would be a guess
+        return body
 
 
 class TaskRead(BaseModel):

@@ -4,11 +4,12 @@ They are ordinary statements: ``session.exec(SELECT_TASK, params={"owner": "u1",
 a ``Task``. Writes answer the row they wrote, or none.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnElement,
     DateTime,
     Delete,
     Interval,
@@ -47,15 +48,6 @@ _next_updated_at = func.greatest(
 SELECT_TASK = select(Task).where(*_is_the_task)
 """One task. Binds ``owner``, ``task_id``."""
 
-_none = literal_column("0", BigInteger)
-_search = bindparam("search", type_=Text)
-_needle = func.lower(cast(_search, Text))
-_is_found = or_(
-    cast(_search, Text).is_(None),
-    func.strpos(func.lower(Task.title), _needle) > _none,
-    func.strpos(func.lower(Task.description), _needle) > _none,
-)
-
 SORT_KEYS: dict[str, tuple[Any, Any]] = {
     "created_at": (col(Task.created_at), DateTime(timezone=True)),
     "updated_at": (col(Task.updated_at), DateTime(timezone=True)),
@@ -65,23 +57,40 @@ SORT_KEYS: dict[str, tuple[Any, Any]] = {
 """What a list may be sorted by: the expression, and the type of its values."""
 
 
-def list_tasks(sort: str = "created_at", *, descending: bool = True, continued: bool = False) -> SelectOfScalar[Task]:
+def select_tasks(
+    sort: str = "created_at",
+    *,
+    descending: bool = True,
+    by_completed: bool = False,
+    by_search: bool = False,
+    start: Literal["first", "cursor", "offset"] = "first",
+) -> SelectOfScalar[Task]:
     """The owner's tasks in a total order: by ``SORT_KEYS[sort]``, then by id.
 
-    Binds ``owner``, ``completed`` (None: both), ``search`` (None: all; else what title or description
-    contains, ignoring case), ``limit``. A ``continued`` list begins behind the position that
-    ``after_key`` and ``after_id`` bind.
+    Binds ``owner`` and ``limit``; ``completed`` when it is filtered by; ``search`` likewise, a
+    pattern of ``search_pattern``. A list starts with its first task, behind the position that
+    ``after_key`` and ``after_id`` bind ("cursor"), or after ``offset`` tasks. Each combination is a
+    statement of its own, because PostgreSQL plans it once for all values: a condition that is not
+    there cannot spoil the plan, and costs nothing.
     """
     key, type_ = SORT_KEYS[sort]
     position = tuple_(key, col(Task.id))
-    statement = select(Task).where(
-        col(Task.user_id) == _owner, or_(_completed.is_(None), col(Task.completed) == _completed), _is_found
-    )
-    if continued:
+    statement = select(Task).where(col(Task.user_id) == _owner)
+    if by_completed:
+        statement = statement.where(col(Task.completed) == _completed)
+    if by_search:
+        statement = statement.where(or_(_matches(Task.title), _matches(Task.description)))
+    if start == "cursor":
         after = tuple_(bindparam("after_key", type_=type_), bindparam("after_id", type_=BigInteger))
         statement = statement.where(position < after if descending else position > after)
     order = [part.desc() if descending else part.asc() for part in position]
-    return statement.order_by(*order).limit(bindparam("limit", type_=BigInteger))
+    statement = statement.order_by(*order).limit(bindparam("limit", type_=BigInteger))
+    return statement.offset(bindparam("offset", type_=BigInteger)) if start == "offset" else statement
+
+
+def _matches(text: Any) -> ColumnElement[bool]:
+    # The collation decides what a class such as [[:alpha:]] holds; the pattern uses none.
+    return collate(col(text), "C").regexp_match(bindparam("search", type_=Text))
 
 
 _title, _description = bindparam("title", type_=Text), bindparam("description", type_=Text)

@@ -14,6 +14,9 @@ MALFORMED = 'must be * or a list of entity tags such as "abc"'
 WRITES = [("PUT", "", {"title": "New"}), ("PATCH", "/complete", {"completed": True}), ("DELETE", "", None)]
 writes = pytest.mark.parametrize("what", WRITES, ids=["update", "complete", "delete"])
 
+# What servers that compress make of a tag: Apache, Caddy, and Jetty; nginx and CDNs make it weak.
+MARKED = ['"{opaque}-gzip"', '"x", "{opaque}-br"', 'W/"{opaque}-zstd"', '"{opaque}--gzip"']
+
 Task = dict[str, Any]
 Write = tuple[str, str, Any]
 
@@ -84,13 +87,15 @@ class TestTag:
 
 
 class TestIfNoneMatch:
-    @pytest.mark.parametrize("form", ["{}", "W/{}", "*", '"other", {}', 'W/"x",{} , "y"', ", {},"])
+    @pytest.mark.parametrize("form", ["{}", "W/{}", "*", '"other", {}', 'W/"x",{} , "y"', ", {},", *MARKED])
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_known_version_is_not_sent_again(self, alice: User, form: str, method: str) -> None:
         task = alice.create()
         for path in (alice.path(task), f"{alice.base}?limit=5"):
             full = alice.http.get(path)
-            response = alice.http.request(method, path, headers={"If-None-Match": form.format(tag(full))})
+            response = alice.http.request(
+                method, path, headers={"If-None-Match": form.format(tag(full), opaque=tag(full)[1:-1])}
+            )
 
             assert (response.status_code, response.content) == (304, b"")
             assert tag(response) == tag(full)
@@ -128,11 +133,13 @@ class TestIfNoneMatch:
 
 class TestIfMatch:
     @writes
-    @pytest.mark.parametrize("form", ["{}", "*", '"other", {}', '{},W/"x"', ['"other"', "{}"]])
+    @pytest.mark.parametrize(
+        "form", ["{}", "*", '"other", {}', '{},W/"x"', ['"other"', "{}"], "W/{}", 'W/"x", W/{}', *MARKED]
+    )
     def test_current_version_is_written(self, alice: User, what: Write, form: str | list[str]) -> None:
         task = alice.create()
         current = tag(read(alice, task))
-        values = [part.format(current) for part in ([form] if isinstance(form, str) else form)]
+        values = [part.format(current, opaque=current[1:-1]) for part in ([form] if isinstance(form, str) else form)]
         response = write(alice, task, what, values)
 
         assert response.status_code == 200
@@ -142,7 +149,7 @@ class TestIfMatch:
             assert response.json()["updated_at"] > task["updated_at"]
 
     @writes
-    @pytest.mark.parametrize("form", ["{old}", "W/{current}", '"unknown"', '"{old}"', '{old}, W/{current}, "x"'])
+    @pytest.mark.parametrize("form", ["{old}", "W/{old}", '"unknown"', '"{old}"', '{old}, W/{old}, "x"'])
     def test_any_other_answers_412_and_changes_nothing(
         self, alice: User, server: Server, what: Write, form: str
     ) -> None:
@@ -150,7 +157,7 @@ class TestIfMatch:
         old = tag(read(alice, task))
         alice.http.put(alice.path(task), json={"title": "Changed"})
         before = read(alice, task)
-        if_match = form.replace('"{old}"', '"2026-11-20T20:53:46.424000Z"').format(old=old, current=tag(before))
+        if_match = form.replace('"{old}"', '"2026-11-20T20:53:46.424000Z"').format(old=old)
         response = write(alice, task, what, if_match)
 
         problem = assert_problem(response, 412, "precondition_failed")

@@ -17,6 +17,9 @@ TITLES = ["b", "A", "ä", "Ä", "a", "100%", "100", "a_c", "abc", "C\\d", "cd", 
 SORTS = ["created_at", "updated_at", "title"]
 ORDERS = ["asc", "desc"]
 NEXT = re.compile(r'<([^>]*)>; rel="next"')
+SORT_VALUES = (
+    "must be created_at, updated_at, title, due_date or priority, each also as field:asc, field:desc or -field"
+)
 FOREIGN = ("cursor", "must come from the Link header of this very list")
 
 Task = dict[str, Any]
@@ -39,14 +42,20 @@ def titles(user: User, query: str = "") -> list[str]:
     return [task["title"] for task in response.json()]
 
 
-def next_url(response: httpx.Response) -> str | None:
-    """Where the ``Link`` leads, if there is one."""
+def reference(response: httpx.Response) -> str | None:
+    """The reference in the ``Link``, if there is one."""
     link = response.headers.get("link")
     if link is None:
         return None
     match = NEXT.fullmatch(link)
     assert match is not None
     return match[1]
+
+
+def next_url(response: httpx.Response) -> str | None:
+    """Where the ``Link`` leads, from the URL of the request, if there is one."""
+    found = reference(response)
+    return None if found is None else str(response.url.join(found))
 
 
 def pages(user: User, query: str) -> Iterator[list[Task]]:
@@ -82,6 +91,8 @@ class TestSearch:
             ("a%20b", {"a b"}),
             ("number+1", {TITLES[1], *TITLES[10:]}),
             ("nothing+like+it", set()),
+            ("%C3%A9", {"É"}),
+            ("e%CC%81", {"É"}),
         ],
     )
     def test_text_is_found_as_it_stands_ignoring_case(self, reader: User, search: str, found: set[str]) -> None:
@@ -146,15 +157,16 @@ class TestBadValues:
         ("query", "field", "message"),
         [
             ("status=done", "status", "must be 'all', 'pending' or 'completed'"),
-            ("sort=id", "sort", "must be 'created_at', 'updated_at', 'title', 'created' or 'updated'"),
-            ("sort_by=x", "sort_by", "must be 'created_at', 'updated_at', 'title', 'created' or 'updated'"),
+            ("sort=id", "sort", SORT_VALUES),
+            ("sort_by=x", "sort_by", SORT_VALUES),
+            ("sort=-title:asc", "sort", SORT_VALUES),
+            ("sort=title:up", "sort", SORT_VALUES),
             ("order=up", "order", "must be 'asc' or 'desc'"),
             ("sort_order=ASC", "sort_order", "must be 'asc' or 'desc'"),
             ("limit=0", "limit", "must be at least 1"),
             ("limit=1001", "limit", "must be at most 1000"),
             ("limit=ten", "limit", "must be a whole number"),
             ("search=%00", "search", "must not contain U+0000"),
-            ("cursor=", *FOREIGN),
             ("cursor=nonsense", *FOREIGN),
             ("cursor=%C3%A4", *FOREIGN),
             ("cursor=====", *FOREIGN),
@@ -171,31 +183,128 @@ class TestBadValues:
         assert [error["field"] for error in response.json()["errors"]] == ["status", "order", "limit"]
 
     def test_unknown_parameters_are_ignored(self, reader: User) -> None:
-        assert titles(reader, "page=2&q=abc&_=1") == titles(reader)
+        assert titles(reader, "pages=2&q=abc&_=1") == titles(reader)
+
+    @pytest.mark.parametrize(
+        ("query", "field", "message"),
+        [
+            ("completed=yes", "completed", "must be 'true' or 'false'"),
+            ("completed=1", "completed", "must be 'true' or 'false'"),
+            ("page=0", "page", "must be at least 1"),
+            ("offset=-1", "offset", "must be a whole number"),
+            ("skip=1.5", "skip", "must be a whole number"),
+            (f"offset={10**15 + 1}", "offset", f"must be at most {10**15}"),
+            (f"page={'9' * 5000}", "page", f"must be at most {10**15}"),
+            ("per_page=1001", "per_page", "must be at most 1000"),
+            ("pageSize=0", "page_size", "must be at least 1"),
+            ("status=pending&completed=true", "completed", "contradicts status"),
+            ("status=completed&completed=false", "completed", "contradicts status"),
+            ("sort=-title&order=asc", "order", "contradicts the order in sort"),
+            ("sort_by=title:asc&sort_order=desc", "sort_order", "contradicts the order in sort"),
+            ("cursor=x&skip=2", "skip", "cannot be combined with cursor"),
+            ("cursor=x&page=2", "page", "cannot be combined with cursor"),
+            ("offset=0&page=1", "page", "cannot be combined with offset"),
+        ],
+    )
+    def test_bad_number_or_contradiction_answers_400(self, alice: User, query: str, field: str, message: str) -> None:
+        assert_invalid(alice.http.get(f"{alice.base}?{query}"), (field, message))
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("query", "same_as"),
+        [
+            ("completed=true", "status=completed"),
+            ("completed=false", "status=pending"),
+            ("status=all&completed=true", "status=completed"),
+            ("status=pending&completed=false", "status=pending"),
+            ("STATUS=completed", "status=completed"),
+            ("status=&completed=&search=&sort=&order=&limit=&cursor=&offset=&page=", ""),
+            ("sort=createdAt", "sort=created_at"),
+            ("sortBy=updatedAt", "sort=updated_at"),
+            ("sort=UPDATED", "sort=updated_at"),
+            ("sort=-title", "sort=title&order=desc"),
+            ("sort=title:desc", "sort=title&order=desc"),
+            ("sort=-title&order=desc", "sort=title&order=desc"),
+            ("sort=created_at:asc", "order=asc"),
+            ("sort=due_date", ""),
+            ("sort=dueDate:asc&order=asc", ""),
+            ("sort=-priority", ""),
+            ("sort=priority&order=asc&status=pending", "status=pending"),
+            ("page_size=3", "limit=3"),
+            ("per_page=3", "limit=3"),
+            ("perPage=3", "limit=3"),
+            ("limit=3&page_size=4", "limit=3"),
+            ("Limit=3", "limit=3"),
+            ("skip=4&limit=3", "offset=4&limit=3"),
+            ("page=3&limit=2", "offset=4&limit=2"),
+            ("page=1", ""),
+            ("page=2", "offset=1000"),
+            ("offset=0", ""),
+            ("offset=%32", "offset=2"),
+        ],
+    )
+    def test_parameter_has_several_names_and_values(self, reader: User, query: str, same_as: str) -> None:
+        asked, expected = (reader.http.get(f"{reader.base}?{text}") for text in (query, same_as))
+
+        assert asked.status_code == expected.status_code == 200
+        assert asked.json() == expected.json()
+
+
+class TestCountedPages:
+    @pytest.mark.parametrize(("offset", "limit"), [(0, 4), (3, 4), (14, 4), (15, 4), (10**15, 1000)])
+    def test_offset_leaves_out_so_many(self, reader: User, offset: int, limit: int) -> None:
+        assert titles(reader, f"offset={offset}&limit={limit}") == titles(reader)[offset : offset + limit]
+
+    @pytest.mark.parametrize("query", ["page=1&limit=4", "Skip=0&limit=4", "offset=2&limit=4&sort=title&status=all"])
+    def test_link_leads_from_page_to_page(self, reader: User, query: str) -> None:
+        found = [task for page in pages(reader, query) for task in page]
+        rest = "&".join(piece for piece in query.split("&") if piece.startswith(("sort", "status")))
+        left_out = 2 if query.startswith("offset") else 0
+
+        assert found == reader.http.get(f"{reader.base}?{rest}").json()[left_out:]
+
+    def test_link_counts_on_under_the_name_that_was_used(self, reader: User) -> None:
+        found = [
+            reference(reader.http.get(f"{reader.base}?{query}"))
+            for query in ("page=2&x=1&limit=3", "limit=3&skip=3", "offset=&limit=3&offset=4&Page=")
+        ]
+
+        assert found == ["tasks?x=1&limit=3&page=3", "tasks?limit=3&skip=6", "tasks?limit=3&offset=7"]
 
 
 class TestLink:
+    @pytest.mark.parametrize("slash", ["", "/"])
+    @pytest.mark.parametrize("start", ["limit=2", "limit=2&page=1", "limit=2&offset=0"])
+    def test_it_is_relative_to_the_path_with_and_without_a_slash(self, reader: User, slash: str, start: str) -> None:
+        first = reader.http.get(f"{reader.base}{slash}?{start}")
+        url = next_url(first)
+
+        assert url is not None
+        assert url.startswith(f"{first.url.copy_with(query=None)}?limit=2&")
+        assert [task["title"] for task in reader.http.get(url).json()] == titles(reader)[2:4]
+
     def test_it_keeps_all_other_parameters(self, reader: User) -> None:
-        url = next_url(reader.http.get(f"{reader.base}?limit=2&sort_by=title&x=a%20b&x=%3E&search=&status=all"))
+        url = reference(reader.http.get(f"{reader.base}?limit=2&sort_by=title&x=a%20b&x=%3E&search=&status=all"))
 
         assert url is not None
         head, _, cursor = url.rpartition("&cursor=")
-        assert head == f"{reader.base}?limit=2&sort_by=title&x=a%20b&x=%3E&search=&status=all"
+        assert head == "tasks?limit=2&sort_by=title&x=a%20b&x=%3E&search=&status=all"
         assert re.fullmatch(r"[A-Za-z0-9_-]+", cursor)
 
     def test_it_replaces_the_cursor_and_no_parameter_that_is_called_alike(self, reader: User) -> None:
         first = cursor_of(reader, "limit=2")
-        url = next_url(reader.http.get(f"{reader.base}?cursor={first}&limit=2&my_cursor=1&cursors=2"))
+        url = reference(reader.http.get(f"{reader.base}?cursor={first}&limit=2&my_cursor=1&cursors=2"))
 
         assert url is not None
-        assert re.fullmatch(rf"{re.escape(reader.base)}\?limit=2&my_cursor=1&cursors=2&cursor=[\w-]+", url)
+        assert re.fullmatch(r"tasks\?limit=2&my_cursor=1&cursors=2&cursor=[\w-]+", url)
         assert first not in url
 
     def test_it_holds_nothing_that_would_end_it_early(self, reader: User) -> None:
-        url = next_url(reader.http.get(httpx.URL(f"{reader.base}", query=b'limit=2&x=<">')))
+        url = reference(reader.http.get(httpx.URL(f"{reader.base}", query=b'limit=2&x=<">')))
 
         assert url is not None
-        assert url.startswith(f"{reader.base}?limit=2&x=%3C%22%3E&cursor=")
+        assert url.startswith("tasks?limit=2&x=%3C%22%3E&cursor=")
 
     @pytest.mark.parametrize(("limit", "present"), [(1, True), (14, True), (15, False), (16, False), (1000, False)])
     def test_it_is_there_exactly_when_there_is_more(self, reader: User, limit: int, present: bool) -> None:
@@ -218,7 +327,7 @@ class TestLink:
         url = next_url(user.http.get(f"{base}?limit=2"))
 
         assert url is not None
-        assert url.startswith(f"{base}?limit=2&cursor=")
+        assert url.startswith(f"{server.url}{base}?limit=2&cursor=")
         assert len(user.http.get(url).json()) == 1
 
 
@@ -278,7 +387,7 @@ class TestCursor:
         cursor = cursor_of(reader, f"limit=2&sort={sort}")
         others = ["A" if letter != "A" else "B" for letter in cursor]
         edited = [cursor[:place] + other + cursor[place + 1 :] for place, other in enumerate(others)]
-        edited += [cursor[:place] for place in range(len(cursor))] + [f"{cursor}A", f"{cursor}=", f"{cursor}AAAA"]
+        edited += [cursor[:place] for place in range(1, len(cursor))] + [f"{cursor}A", f"{cursor}=", f"{cursor}AAAA"]
 
         statuses = {reader.http.get(f"{reader.base}?limit=2&sort={sort}&cursor={text}").status_code for text in edited}
         assert statuses == {400}
@@ -296,12 +405,15 @@ class TestCursor:
             ("created_at", ["yesterday", 1]),
             ("created_at", ["2026-02-30T00:00:00Z", 1]),
             ("created_at", [1, 1]),
+            ("created_at", ["2026-01-01T00:00:00", 1]),
+            ("created_at", ["2026-01-01T00:00:00+01:00", 1]),
+            ("created_at", ["2026-01-01T00:00:00+23:59", 1]),  # PostgreSQL reads none beyond 16 hours
         ],
     )
     def test_well_sealed_nonsense_is_refused_all_the_same(self, alice: User, sort: str, position: Any) -> None:
         """The seal holds no secret, so whoever reads the source can make one."""
         descending = sort != "title"
-        cursor = task_list._sealed(encode(position), encode((alice.id, "all", None, sort, descending)))
+        cursor = task_list._sealed(encode(position), encode((alice.id, None, None, sort, descending)))
 
         assert_invalid(alice.http.get(f"{alice.base}?sort={sort}&cursor={cursor}"), FOREIGN)
 

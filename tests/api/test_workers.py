@@ -123,7 +123,8 @@ def test_writes_of_one_worker_are_read_by_the_other(pair: Server) -> None:
 
 def test_repeated_requests_over_many_connections_are_byte_identical(pair: Server) -> None:
     with httpx.Client(base_url=pair.url, headers=AUTHORIZED) as client:
-        path = client.post(f"/api/{NAME}/tasks", json={"title": "x"}).headers["location"]
+        created = client.post(f"/api/{NAME}/tasks", json={"title": "x"})
+        path = created.url.join(created.headers["location"])
         answers = {client.get(path, headers={"Connection": "close"}).content for _ in range(40)}
 
     assert len(answers) == 1

@@ -62,7 +62,7 @@ from todo_api.queries import ROLE, USER_SETTING
 BIG = 5_000_000
 MEGABYTE = 2**20
 
-LIST_ON = compile_statement(queries.list_tasks("title", descending=False, continued=True))
+LIST_ON = compile_statement(queries.select_tasks("title", descending=False, start="cursor"))
 REPEAT = compile_statement(select(func.repeat(literal_column("'x'"), bindparam("times", type_=Integer))))
 PREPARED = compile_statement(
     select(column("name"), column("generic_plans") + column("custom_plans", Integer)).select_from(

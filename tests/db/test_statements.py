@@ -15,7 +15,7 @@ from todo_api.models import Task
 MAX_NAME_BYTES = 63
 """What PostgreSQL keeps of a name (NAMEDATALEN - 1)."""
 
-READS = {"SELECT_TASK": queries.SELECT_TASK, "list": queries.list_tasks(), "SCHEMA_STATE": queries.SCHEMA_STATE}
+READS = {"SELECT_TASK": queries.SELECT_TASK, "list": queries.select_tasks(), "SCHEMA_STATE": queries.SCHEMA_STATE}
 WRITES = {
     name: statement
     for name, statement in vars(queries).items()

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import pytest
@@ -19,6 +19,7 @@ KEYS = {"created_at": "2026-01-01T00:00:00+00:00", "updated_at": "2026-01-01T00:
 INDEX = "tasks_user_id_created_at_id_idx"
 
 Plan = dict[str, Any]
+Start = Literal["first", "cursor", "offset"]
 
 
 @pytest.fixture(scope="module")
@@ -64,21 +65,23 @@ def nodes(node: Plan) -> list[Plan]:
 
 
 generic_or_custom = pytest.mark.parametrize("generic", [True, False], ids=["generic plan", "custom plan"])
-first_or_further = pytest.mark.parametrize("continued", [False, True], ids=["first page", "further page"])
+wherever_it_starts = pytest.mark.parametrize("start", ["first", "cursor", "offset"])
 either_way = pytest.mark.parametrize("descending", [False, True], ids=["asc", "desc"])
 
 
 @generic_or_custom
-@first_or_further
+@wherever_it_starts
 @either_way
 @pytest.mark.parametrize("sort", queries.SORT_KEYS)
 def test_only_the_owners_rows_are_looked_at(
-    populated: psycopg.Connection, sort: str, *, descending: bool, continued: bool, generic: bool
+    populated: psycopg.Connection, sort: str, start: Start, *, descending: bool, generic: bool
 ) -> None:
-    statement = queries.list_tasks(sort, descending=descending, continued=continued)
-    after = {"after_key": KEYS[sort], "after_id": 7} if continued else {}
-    for completed, search, limit in product((None, "true", "false"), (None, "7"), (2, 1001)):
-        found = plan(populated, statement, generic=generic, completed=completed, search=search, limit=limit, **after)
+    after = {"after_key": KEYS[sort], "after_id": 7, "offset": 40}
+    for by_completed, by_search, limit in product((False, True), (False, True), (2, 1001)):
+        statement = queries.select_tasks(
+            sort, descending=descending, by_completed=by_completed, by_search=by_search, start=start
+        )
+        found = plan(populated, statement, generic=generic, completed="true", search="7", limit=limit, **after)
         scans = [node for node in found if "Scan" in node["Node Type"]]
 
         assert scans
@@ -89,16 +92,16 @@ def test_only_the_owners_rows_are_looked_at(
 
 
 @generic_or_custom
-@first_or_further
+@wherever_it_starts
 @either_way
 def test_order_of_creation_comes_from_the_index(
-    populated: psycopg.Connection, *, descending: bool, continued: bool, generic: bool
+    populated: psycopg.Connection, start: Start, *, descending: bool, generic: bool
 ) -> None:
-    statement = queries.list_tasks(descending=descending, continued=continued)
-    after = {"after_key": KEYS["created_at"], "after_id": 7} if continued else {}
+    statement = queries.select_tasks(descending=descending, start=start)
+    after = {"after_key": KEYS["created_at"], "after_id": 7, "offset": 40}
     found = plan(populated, statement, generic=generic, limit=21, **after)
     (scan,) = [node for node in found if "Scan" in node["Node Type"]]
 
     assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", INDEX)
-    assert ("created_at" in scan["Index Cond"]) is continued
+    assert ("created_at" in scan["Index Cond"]) is (start == "cursor")
     assert "Sort" not in {node["Node Type"] for node in found}

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import pytest
@@ -16,6 +16,7 @@ from todo_api import migrations, queries
 from todo_api.db import Value, compile_statement
 from todo_api.migrations import engine_for
 from todo_api.models import Task
+from todo_api.search_pattern import search_pattern
 
 KEYS = ["id", "user_id", "title", "description", "completed", "created_at", "updated_at"]
 Answer = list[dict[str, Any]]
@@ -86,7 +87,7 @@ def look(ways: dict[str, Way], owner: str) -> Look:
     """All of the owner's tasks, each of which both ways must show alike."""
 
     def look() -> Answer:
-        tasks = ways["database"](queries.list_tasks(), owner=owner, search=None, completed=None, limit=1000)
+        tasks = ways["database"](queries.select_tasks(), owner=owner, limit=1000)
         for task in tasks:
             assert ways["session"](queries.SELECT_TASK, owner=owner, task_id=task["id"]) == [task]
         return tasks
@@ -237,7 +238,18 @@ class TestList:
     ) -> None:
         for title in "abc":
             stored(title, completed=title == "b")
-        found = run(queries.list_tasks(), owner=owner, search=None, completed=completed, limit=1000)
+        statement = queries.select_tasks(by_completed=completed is not None)
+        found = run(statement, owner=owner, completed=completed, limit=1000)
+
+        assert [task["title"] for task in found] == titles
+
+    @pytest.mark.parametrize(("offset", "titles"), [(0, ["c", "b"]), (1, ["b", "a"]), (2, ["a"]), (3, [])])
+    def test_offset_leaves_out_the_newest(
+        self, stored: Stored, run: Way, owner: str, offset: int, titles: list[str]
+    ) -> None:
+        for title in "abc":
+            stored(title)
+        found = run(queries.select_tasks(start="offset"), owner=owner, offset=offset, limit=2)
 
         assert [task["title"] for task in found] == titles
 
@@ -245,7 +257,7 @@ class TestList:
     def test_limit_takes_the_newest(self, stored: Stored, run: Way, owner: str, limit: int, titles: list[str]) -> None:
         for title in "abc":
             stored(title)
-        found = run(queries.list_tasks(), owner=owner, search=None, completed=None, limit=limit)
+        found = run(queries.select_tasks(), owner=owner, limit=limit)
 
         assert [task["title"] for task in found] == titles
 
@@ -257,7 +269,7 @@ class TestList:
     def test_tasks_of_others_are_not_listed(self, stored: Stored, run: Way, owner: str) -> None:
         stored()
 
-        assert run(queries.list_tasks(), owner="mallory", search=None, completed=None, limit=1000) == []
+        assert run(queries.select_tasks(), owner="mallory", limit=1000) == []
 
 
 class TestUpdate:
@@ -433,8 +445,9 @@ class TestLists:
         tasks = [stored(title) for title in ("b", "A", "a", "c")]
         key = "a" if sort == "title" else datetime.fromisoformat(tasks[1]["created_at"])
         after: dict[str, Any] = {"after_key": key, "after_id": tasks[1]["id"]} if continued else {}
-        statement = queries.list_tasks(sort, descending=descending, continued=continued)
-        answers = [way(statement, owner=owner, completed=None, search=None, limit=10, **after) for way in ways.values()]
+        start: Literal["first", "cursor"] = "cursor" if continued else "first"
+        statement = queries.select_tasks(sort, descending=descending, start=start)
+        answers = [way(statement, owner=owner, limit=10, **after) for way in ways.values()]
         names = ["A", "a", "b", "c"] if sort == "title" else ["b", "A", "a", "c"]
         names = names[::-1] if descending else names
 
@@ -445,7 +458,8 @@ class TestLists:
         for title in ("100%", "100", "a_b", "acb", "\\"):
             stored(title)
         for search in ("%", "_", "\\"):
-            found = run(queries.list_tasks(), owner=owner, completed=None, search=search, limit=10)
+            statement = queries.select_tasks(by_search=True)
+            found = run(statement, owner=owner, search=search_pattern(search), limit=10)
 
             assert len(found) == 1
 

@@ -6,7 +6,7 @@ import json
 import pkgutil
 import re
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import pytest
 from fastapi import FastAPI
@@ -22,13 +22,17 @@ from todo_api.settings import Settings
 PACKAGE = Path(todo_api.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 GUARDED = "/api/{user_id}"
+STARTS: tuple[Literal["first", "cursor", "offset"], ...] = ("first", "cursor", "offset")
 STATEMENTS = {
     name: statement for name, statement in vars(queries).items() if name.endswith(("_TASK", "_TASK_ONCE"))
 } | {
-    f"list by {sort}, {descending=}, {continued=}": queries.list_tasks(sort, descending=descending, continued=continued)
+    f"list by {sort}, {descending=}, {by_search=}, {start}": queries.select_tasks(
+        sort, descending=descending, by_completed=True, by_search=by_search, start=start
+    )
     for sort in queries.SORT_KEYS
     for descending in (True, False)
-    for continued in (True, False)
+    for by_search in (True, False)
+    for start in STARTS
 }
 module = pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(PACKAGE)) for path in MODULES])
 
@@ -109,7 +113,7 @@ class TestStatements:
             "DELETE_TASK",
             "DELETE_UNCHANGED_TASK",
         }
-        assert len(STATEMENTS) == 9 + 12
+        assert len(STATEMENTS) == 9 + 36
 
     @pytest.mark.parametrize("name", STATEMENTS)
     def test_each_binds_its_owner(self, name: str) -> None:

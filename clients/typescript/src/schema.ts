@@ -71,7 +71,7 @@ export interface paths {
         head?: never;
         /**
          * Complete Task
-         * @description Complete or reopen a task: `completed` sets it, no body (or an empty one) toggles it.
+         * @description Complete or reopen a task: `completed` sets it, in the body or the query; neither toggles it.
          */
         patch: operations["complete_task"];
         trace?: never;
@@ -170,7 +170,7 @@ export interface components {
         };
         /**
          * TaskComplete
-         * @description The body of PATCH …/complete: ``completed`` sets, nothing toggles.
+         * @description The body of PATCH …/complete: ``completed`` sets, an empty object toggles.
          * @example {
          *       "completed": true
          *     }
@@ -309,20 +309,22 @@ export interface operations {
             query?: {
                 /** @description Which tasks. */
                 status?: "all" | "pending" | "completed";
+                /** @description Another form of `status`; the two must not contradict each other. */
+                completed?: boolean;
                 /** @description What the title or the description contains, ignoring case. */
-                search?: string | null;
-                /** @description What decides the order: `created_at` unless given. */
-                sort?: ("created_at" | "updated_at" | "title" | "created" | "updated") | null;
-                /** @description Another name of `sort`. */
-                sort_by?: ("created_at" | "updated_at" | "title" | "created" | "updated") | null;
-                /** @description `desc` unless given; `asc` for `title`. */
-                order?: ("asc" | "desc") | null;
-                /** @description Another name of `order`. */
-                sort_order?: ("asc" | "desc") | null;
-                /** @description How many at most. */
+                search?: string;
+                /** @description What decides the order. Also taken: `created`, `updated`, camelCase, and each as `field:asc`, `field:desc` or `-field`. No task has a `due_date` or a `priority`: the default order decides. Another name of this parameter is `sort_by`. */
+                sort?: "created_at" | "updated_at" | "title" | "due_date" | "priority";
+                /** @description `desc` unless given; `asc` for `title`. Another name is `sort_order`. */
+                order?: "asc" | "desc";
+                /** @description How many at most. Other names are `page_size` and `per_page`. */
                 limit?: number;
                 /** @description Where to go on: from a `Link` header. */
-                cursor?: string | null;
+                cursor?: string;
+                /** @description How many to leave out; not together with `cursor` or `page`. Another name is `skip`. Following `Link` is faster and misses nothing. */
+                offset?: number;
+                /** @description Which page, of `limit` tasks each, from 1; not together with `cursor` or `offset`. */
+                page?: number;
             };
             header?: {
                 /** @description Answer 304 if the ETag is one of these (RFC 9110 §13.1.2). */
@@ -1564,7 +1566,10 @@ export interface operations {
     };
     complete_task: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Sets `completed`, for those who send no body. */
+                completed?: boolean;
+            };
             header?: {
                 /** @description Write only if the task still has one of these ETags (RFC 9110 §13.1.1). */
                 "If-Match"?: string | null;

@@ -15,7 +15,8 @@ from todo_api.routes.representations import Empty, Json, version
 
 ENTITY_TAGS = {"pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}  # for the OpenAPI document
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_EACH_TAG = re.compile(r'(W/)?"([^"]*)"')
+# Apache, Caddy and Jetty mark a tag when they compress: "…-gzip", "…-br", "…--gzip".
+_OPAQUE_TAGS = re.compile(r'"([^"]*?)(?:--?(?:gzip|br|zstd|deflate))?"')
 _TAGS = re.compile(rf"\*|[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 _VISIBLE = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_LENGTH}}}")
 
@@ -67,17 +68,21 @@ Prefer = Annotated[
 
 
 def versions(if_match: str) -> list[datetime]:
-    """The versions that ``If-Match`` allows. A weak tag never matches (RFC 9110 §8.8.3.2), nor does a foreign one."""
-    moments = [version(opaque) for weak, opaque in _EACH_TAG.findall(if_match) if not weak]
+    """The versions that ``If-Match`` allows; a foreign tag allows none.
+
+    A weak tag counts, against RFC 9110 §8.8.3.2: ours name a version of the row, not of the bytes, and a
+    proxy that compresses makes every tag weak or marks it. Without this nobody could write behind one.
+    """
+    moments = [version(opaque) for opaque in _OPAQUE_TAGS.findall(if_match)]
     return [moment for moment in moments if moment is not None]
 
 
 def unless_matched(response: Json, if_none_match: str | None) -> Response:
-    """The answer, or 304 when ``If-None-Match`` holds its tag, weak or strong, or is ``*``."""
+    """The answer, or 304 when ``If-None-Match`` holds its tag, weak, marked or strong, or is ``*``."""
     if if_none_match is None:
         return response
-    tag = response.tag.decode()
-    if if_none_match != "*" and not any(f'"{opaque}"' == tag for _, opaque in _EACH_TAG.findall(if_none_match)):
+    opaque_tag = response.tag[1:-1].decode()
+    if if_none_match != "*" and opaque_tag not in _OPAQUE_TAGS.findall(if_none_match):
         return response
     return Empty(304, [header for header in response.raw_headers if header[0] in {b"etag", b"link"}])
 

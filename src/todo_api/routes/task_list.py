@@ -1,4 +1,4 @@
-"""Which tasks a list holds, in which order, from where on: query parameters in, a ``ListQuery`` out.
+"""Which tasks a list holds, in which order, from where on: a query string in, a ``ListQuery`` out.
 
 A cursor is a position in a list: the sort key and the id of the last task that was seen. It carries a
 digest of whose list it is, of its order and its filters, so that one from elsewhere is noticed. It is
@@ -7,31 +7,28 @@ no secret and grants nothing: the statement binds the owner, whatever the cursor
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote_plus
 
-from fastapi import Depends, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, Request
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 from msgspec.structs import replace
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from xxhash import xxh3_128
 
 from todo_api.db import Value
-from todo_api.models import without_nul
+from todo_api.routes.list_parameters import MAX_LIMIT, PARAMETERS, invalid_parameters, plain_name, read_parameters
+from todo_api.search_pattern import search_pattern
 
-MAXIMUM_LIMIT = 1000
-LONGEST_SEARCH = 200
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 DIGEST_BYTES = 9
-COMPLETED_BY_STATUS = {"all": None, "pending": False, "completed": True}
+CACHED_QUERIES = 256
+"""Query strings whose meaning is remembered: a front end has a few, and sends them over and over."""
 
-SortName = Literal["created_at", "updated_at", "title", "created", "updated"]
-Order = Literal["asc", "desc"]
-_CURSOR = re.compile(rb"(?:^|(?<=&))cursor=[^&]*&?")
 _UNSAFE = re.compile(rb"[^!#-;=?-~]")  # in the angle brackets of a Link
-_SORTS = {"created": "created_at", "updated": "updated_at"}
+_UTC_OFFSET = timedelta(0)
 _POSITIONS: dict[str, Decoder[Any]] = {
     "created_at": Decoder(tuple[datetime, int]),
     "updated_at": Decoder(tuple[datetime, int]),
@@ -39,56 +36,63 @@ _POSITIONS: dict[str, Decoder[Any]] = {
 }
 
 
-def _whole_number(text: Any) -> Any:
-    """Digits and nothing else: Pydantic would take 1_0, +5 and 5.0 as well."""
-    if not (str(text).isascii() and str(text).isdigit()):
-        raise ValueError("must be a whole number")
-    return text
-
-
-Limit = Annotated[
-    int,
-    Field(ge=1, le=MAXIMUM_LIMIT),
-    BeforeValidator(_whole_number),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAXIMUM_LIMIT}),
-]
-Search = Annotated[str, StringConstraints(max_length=LONGEST_SEARCH), AfterValidator(without_nul)]
-
-
 class ListQuery(Struct, frozen=True):
-    """One page of one list. ``after`` is the sort key and the id behind which it begins."""
+    """One page of one list.
 
-    owner: str
-    status: str
+    ``after`` is the sort key and the id behind which it begins; ``offset`` the number of tasks that it
+    leaves out, and ``counted_by`` the parameter that says so. At most one of them is there.
+    """
+
+    completed: bool | None
     search: str | None
     sort: str
     descending: bool
     limit: int
-    after: tuple[Any, int] | None
-    path: bytes
+    offset: int
+    counted_by: str | None
+    cursor: str | None
     query_string: bytes
+    owner: str = ""
+    after: tuple[Any, int] | None = None
+
+    @property
+    def start(self) -> Literal["first", "cursor", "offset"]:
+        """Where it begins, in the words of ``queries.select_tasks``."""
+        return "cursor" if self.after else "offset" if self.offset else "first"
 
     @property
     def values(self) -> dict[str, Value]:
         """What the statement binds. One row more than the limit tells whether there is another page."""
         key, id = self.after or (None, None)
         return {
-            "completed": COMPLETED_BY_STATUS[self.status],
-            "search": self.search,
+            "completed": self.completed,
+            "search": self.search and search_pattern(self.search),
             "limit": self.limit + 1,
+            "offset": self.offset,
             "after_key": key,
             "after_id": id,
         }
 
-    def next_link(self, last: Any) -> bytes:
-        """The ``Link`` to the page behind this task, with all the other parameters kept (RFC 8288)."""
+    def next_link(self, last: Any, path: bytes) -> bytes:
+        """The ``Link`` from this page, which ends with a task, to the next one (RFC 8288).
+
+        It keeps all the other parameters, and is relative to the ``path`` of the request (RFC 3986 §5.2),
+        so that it holds behind a proxy that strips a prefix.
+        """
+        others = b"&".join(piece for piece in self.query_string.split(b"&") if piece and _name(piece) not in _STARTS)
+        target = b"./" if path.endswith(b"/") else b"tasks"
+        url = _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), b"?%b&" % others if others else b"?")
+        return b'<%b%b%b>; rel="next"' % (target, url, self._next_start(last))
+
+    def _next_start(self, last: Any) -> bytes:
+        if self.counted_by == "page":
+            return b"page=%d" % (self.offset // self.limit + 2)
+        if self.counted_by is not None:
+            return b"%b=%d" % (self.counted_by.encode(), self.offset + self.limit)
         key = getattr(last, self.sort)
         if self.sort == "title":
             key = key.encode().lower().decode()  # as the statement sorts: ASCII letters only
-        others = _CURSOR.sub(b"", self.query_string).strip(b"&")
-        url = b"%b?%b&" % (self.path, others) if others else b"%b?" % self.path
-        url = _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), url)
-        return b'<%bcursor=%b>; rel="next"' % (url, _sealed(encode((key, last.id)), self._list()).encode())
+        return b"cursor=" + _sealed(encode((key, last.id)), self._list()).encode()
 
     def continued(self, cursor: str) -> "ListQuery":
         """The same list from a cursor on.
@@ -97,51 +101,66 @@ class ListQuery(Struct, frozen=True):
             ValueError: the cursor is not one of this list.
         """
         key, id = _POSITIONS[self.sort].decode(_opened(cursor, self._list()))
-        if not 0 < id <= LARGEST_ID or "\x00" in str(key):
+        if not 0 < id <= MAX_ID or "\x00" in str(key):
             raise ValueError("a position that no task can have")
+        if isinstance(key, datetime) and key.utcoffset() != _UTC_OFFSET:
+            raise ValueError("ours are UTC; PostgreSQL reads no offset beyond 16 hours")
         return replace(self, after=(key, id))
 
     def _list(self) -> bytes:
-        return encode((self.owner, self.status, self.search, self.sort, self.descending))
+        return encode((self.owner, self.completed, self.search, self.sort, self.descending))
 
 
-def _list_query(
-    request: Request,
-    *,
-    status: Annotated[Literal["all", "pending", "completed"], Query(description="Which tasks.")] = "all",
-    search: Annotated[
-        Search | None, Query(description="What the title or the description contains, ignoring case.")
-    ] = None,
-    sort: Annotated[SortName | None, Query(description="What decides the order: `created_at` unless given.")] = None,
-    sort_by: Annotated[SortName | None, Query(description="Another name of `sort`.")] = None,
-    order: Annotated[Order | None, Query(description="`desc` unless given; `asc` for `title`.")] = None,
-    sort_order: Annotated[Order | None, Query(description="Another name of `order`.")] = None,
-    limit: Annotated[Limit, Query(description="How many at most.")] = MAXIMUM_LIMIT,
-    cursor: Annotated[str | None, Query(description="Where to go on: from a `Link` header.")] = None,
-) -> ListQuery:
-    name = sort or sort_by or "created_at"
-    direction = order or sort_order or ("asc" if name == "title" else "desc")
-    query = ListQuery(
-        owner=request.scope["owner"].subject,
-        status=status,
-        search=search or None,
-        sort=_SORTS.get(name, name),
-        descending=direction == "desc",
-        limit=limit,
-        after=None,
-        path=request.scope["raw_path"],
-        query_string=request.scope["query_string"],
-    )
-    if cursor is None:
-        return query
+def _list_query(request: Request) -> ListQuery:
+    query = replace(_read(request.scope["query_string"]), owner=request.scope["owner"].subject)
     try:
-        return query.continued(cursor)
+        return query if query.cursor is None else query.continued(query.cursor)
     except ValueError:
-        message = "must come from the Link header of this very list"
-        raise RequestValidationError([{"type": "cursor", "loc": ("query", "cursor"), "msg": message}]) from None
+        raise invalid_parameters({"cursor": "must come from the Link header of this very list"}) from None
 
 
 Page = Annotated[ListQuery, Depends(_list_query)]
+
+
+@lru_cache(CACHED_QUERIES)
+def _read(query_string: bytes) -> ListQuery:
+    """What a query string asks of a list, whoever's it is.
+
+    Raises:
+        RequestValidationError: values are no values of their parameters, or contradict each other.
+    """
+    values, names, errors = read_parameters(query_string.decode("latin-1"))
+    key, order_in_sort = values.get("sort", ("created_at", None))
+    completed = values.get("completed", values.get("status"))
+    if values.get("status", completed) not in {None, completed}:
+        errors[names["completed"]] = "contradicts status"
+    if order_in_sort and values.get("order", order_in_sort) != order_in_sort:
+        errors[names["order"]] = "contradicts the order in sort"
+    starts = [name for name in ("cursor", "offset", "page") if name in values]
+    for name in starts[1:]:
+        errors[names[name]] = f"cannot be combined with {names[starts[0]]}"
+    if errors:
+        raise invalid_parameters(errors)
+    order = order_in_sort or values.get("order") or ("asc" if key == "title" else "desc")
+    limit = values.get("limit", MAX_LIMIT)
+    return ListQuery(
+        completed=completed,
+        search=values.get("search"),
+        sort=key or "created_at",
+        descending=key is None or order == "desc",
+        limit=limit,
+        offset=(values["page"] - 1) * limit if "page" in values else values.get("offset", 0),
+        counted_by=names.get("page", names.get("offset")),
+        cursor=values.get("cursor"),
+        query_string=query_string,
+    )
+
+
+def _name(piece: bytes) -> str:
+    return plain_name(unquote_plus(piece.partition(b"=")[0].decode("latin-1")))
+
+
+_STARTS = {plain_name(name) for start in ("cursor", "offset", "page") for name in PARAMETERS[start].names}
 
 
 def _sealed(position: bytes, of_list: bytes) -> str:

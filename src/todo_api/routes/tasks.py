@@ -7,9 +7,9 @@ signature; what it refuses is in its ``responses``.
 import hashlib
 import secrets
 from dataclasses import dataclass
+from functools import cache
 from itertools import starmap
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Path, Request, Response
 from msgspec.json import encode
@@ -22,6 +22,7 @@ from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
 from todo_api.planned.route import CompiledRoute
 from todo_api.problems import FROM_THE_CONNECTION, Problem, documented
+from todo_api.routes.list_parameters import COMPLETED_PARAMETER, LIST_PARAMETERS, CompletedInQuery, invalid_parameters
 from todo_api.routes.preconditions import (
     IdempotencyKey,
     IfMatch,
@@ -34,7 +35,7 @@ from todo_api.routes.preconditions import (
 from todo_api.routes.representations import Empty, Json, Task, described
 from todo_api.routes.task_list import Page
 
-LONGEST_ID = 18  # digits; every such number is a bigint, and a bigint of more is never reached
+MAX_ID_DIGITS = 18  # every such number is a bigint, and a bigint of more is never reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,6 @@ class Write:
 
 
 SELECT_TASK = compile_statement(queries.SELECT_TASK)
-LIST_TASKS = {
-    (sort, descending, continued): compile_statement(
-        queries.list_tasks(sort, descending=descending, continued=continued)
-    )
-    for sort in queries.SORT_KEYS
-    for descending in (True, False)
-    for continued in (True, False)
-}
 INSERT_TASK = compile_statement(queries.INSERT_TASK)
 INSERT_TASK_ONCE = compile_statement(queries.INSERT_TASK_ONCE, repeatable=True)  # its key makes it so
 UPDATE_TASK = Write(compile_statement(queries.UPDATE_TASK), compile_statement(queries.UPDATE_UNCHANGED_TASK))
@@ -71,12 +64,19 @@ def _decimal(text: Any) -> int:
     digits = str(text)
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError("must be decimal digits")
-    if len(digits) > LONGEST_ID:
+    if len(digits) > MAX_ID_DIGITS:
         digits = digits.lstrip("0") or "0"
-    return int(digits) if len(digits) <= LONGEST_ID else 0
+    return int(digits) if len(digits) <= MAX_ID_DIGITS else 0
+
+
+def _path(request: Request) -> bytes:
+    path: bytes = request.scope["raw_path"]
+    return path
 
 
 Connections = Annotated[Pool, Depends(_database)]
+RequestPath = Annotated[bytes, Depends(_path)]
+"""The path as it was sent: references in an answer are relative to it (RFC 3986 §5.2)."""
 TaskId = Annotated[
     int,
     BeforeValidator(_decimal),
@@ -98,16 +98,35 @@ router = APIRouter(
     operation_id="list_tasks",
     response_model=list[TaskRead],
     responses={200: described("ETag", "Link"), 304: described("ETag", "Link")},
+    openapi_extra={"parameters": LIST_PARAMETERS},
 )
-async def list_tasks(owner: Owner, database: Connections, page: Page, if_none_match: IfNoneMatch = None) -> Response:
+async def list_tasks(
+    owner: Owner, database: Connections, path: RequestPath, page: Page, if_none_match: IfNoneMatch = None
+) -> Response:
     """The user's tasks, newest first unless asked otherwise."""
-    statement = LIST_TASKS[page.sort, page.descending, page.after is not None]
+    statement = _list_statement(
+        page.sort, page.descending, page.completed is not None, page.search is not None, page.start
+    )
     tasks = list(starmap(Task, await database.run(statement, owner.subject, **page.values)))
     headers = []
     if len(tasks) > page.limit:
         tasks.pop()
-        headers = [(b"link", page.next_link(tasks[-1]))]
+        headers = [(b"link", page.next_link(tasks[-1], path))]
     return unless_matched(Json(tasks, headers=headers), if_none_match)
+
+
+@cache
+def _list_statement(
+    sort: str,
+    descending: bool,  # noqa: FBT001 - a key
+    by_completed: bool,  # noqa: FBT001
+    by_search: bool,  # noqa: FBT001
+    start: Literal["first", "cursor", "offset"],
+) -> Statement:
+    """One of 72 statements, compiled when it is first asked for: all of them would delay the start."""
+    return compile_statement(
+        queries.select_tasks(sort, descending=descending, by_completed=by_completed, by_search=by_search, start=start)
+    )
 
 
 @router.post(
@@ -118,7 +137,11 @@ async def list_tasks(owner: Owner, database: Connections, page: Page, if_none_ma
     responses=documented(413, 415, 422) | {201: described("ETag", "Location", "Idempotent-Replayed")},
 )
 async def create_task(
-    owner: Owner, database: Connections, body: TaskCreate, idempotency_key: IdempotencyKey = None
+    owner: Owner,
+    database: Connections,
+    path: RequestPath,
+    body: TaskCreate,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Create a task; with an `Idempotency-Key`, once, however often it is sent."""
     values: dict[str, Value] = {
@@ -134,7 +157,8 @@ async def create_task(
         task, created = await _create_once(database, owner.subject, idempotency_key, values)
     if created:
         _written(TaskEventName.CREATED, owner, task)
-    headers = [(b"location", f"/api/{quote(owner.subject, safe='')}/tasks/{task.id}".encode())]
+    # Relative (RFC 9110 §10.2.2): it holds behind a proxy that strips a prefix.
+    headers = [(b"location", b"%b%d" % (b"" if path.endswith(b"/") else b"tasks/", task.id))]
     if not created:
         headers.append((b"idempotent-replayed", b"true"))
     return Json(task, status=201, headers=headers)
@@ -215,19 +239,31 @@ async def delete_task(
     operation_id="complete_task",
     response_model=TaskRead,
     responses=documented(404, 412, 413, 415) | {200: described("ETag")},
+    openapi_extra={"parameters": [COMPLETED_PARAMETER]},
 )
 async def complete_task(
     owner: Owner,
     database: Connections,
     id: TaskId,
+    *,
+    in_query: CompletedInQuery,
     body: Annotated[TaskComplete, Body()] = TaskComplete(),
     if_match: IfMatch = None,
 ) -> Response:
-    """Complete or reopen a task: `completed` sets it, no body (or an empty one) toggles it."""
-    completed = body.completed if body.model_fields_set else None
+    """Complete or reopen a task: `completed` sets it, in the body or the query; neither toggles it."""
+    completed = _requested(body, in_query)
     task = await _write(database, COMPLETE_TASK, owner.subject, if_match, task_id=id, completed=completed)
     _written(TaskEventName.COMPLETED if task.completed else TaskEventName.REOPENED, owner, task)
     return Json(task)
+
+
+def _requested(body: TaskComplete, in_query: bool | None) -> bool | None:  # noqa: FBT001 - a value
+    """What ``completed`` is to be; None toggles."""
+    if not body.model_fields_set:
+        return in_query
+    if in_query not in {None, body.completed}:
+        raise invalid_parameters({"completed": "contradicts the body"})
+    return body.completed
 
 
 async def _write(database: Pool, write: Write, owner: str, if_match: str | None, **values: Value) -> Any:
