@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ import psycopg
 
 from bench.machine import sample
 from todo_api import migrations
-from todo_api.local import postgres as local_postgres
+from todo_api.local.postgres import running
 
 SECRET = "0e7f43b1c95a4d8296c1d0a7f3be5821"  # noqa: S105 - of a server that lives for minutes on loopback  # pragma: allowlist secret
 ACTIVE_USERS = 2_000
@@ -77,18 +75,6 @@ class Postgres:
         """CPU time of the server and all its backends until now."""
         return sample(self.pid).cpu_seconds
 
-    def control(self, *command: str) -> None:
-        """Run pg_ctl as the owner of the data directory."""
-        owner = self.data.stat()
-        subprocess.run(
-            [self.programs / "pg_ctl", "-w", "-D", self.data, "-m", "fast", "-l", self.data / "log", *command],
-            user=owner.st_uid,
-            group=owner.st_gid,
-            stdout=subprocess.DEVNULL,
-            cwd=self.data,
-            check=True,
-        )
-
     def tidy(self, name: str) -> None:
         """Take away what the last measurement left for vacuum to do."""
         with psycopg.connect(f"postgresql://postgres@/{name}?host={self.socket}", autocommit=True) as connection:
@@ -98,23 +84,13 @@ class Postgres:
 @contextmanager
 def started() -> Iterator[Postgres]:
     """A server of one's own in a temporary directory, gone at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="todo-bench-"))
-    try:
-        local = local_postgres.start(directory)
-        data = directory / "postgres"
-        pid, _, _, _, socket, *_ = (line.strip() for line in (data / "postmaster.pid").read_text().splitlines())
-        programs = Path(f"/proc/{pid}/exe").readlink().parent  # pgbench and pg_ctl stand next to the server
-        postgres = Postgres(directory, data, Path(socket), programs)
-        try:
-            with psycopg.connect(local.url, autocommit=True) as connection:
-                for name, value in SETTINGS.items():
-                    connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
-            postgres.control("restart")  # some settings need it
-            yield postgres
-        finally:
-            postgres.control("stop")  # not local.stop(): after the restart it is another process
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="todo-bench-") as name, running(Path(name)) as cluster:
+        with psycopg.connect(cluster.url, autocommit=True) as connection:
+            for setting, value in SETTINGS.items():
+                connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
+        cluster.stop()  # some settings need it
+        cluster.start()
+        yield Postgres(Path(name), cluster.directory, cluster.link, cluster.programs)
 
 
 def filled(postgres: Postgres, name: str, tasks: int, *, tasks_per_user: int = TASKS_PER_USER) -> Target:

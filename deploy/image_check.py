@@ -27,6 +27,7 @@ from typing import Any
 
 from deploy.dockerfile import Stage, parse
 from todo_api.local import postgres as local_postgres
+from todo_api.local.cluster import SOCKET_NAME
 
 PROJECT = Path(__file__).parents[1]
 START_SECONDS, STOP_SECONDS = 30.0, 30.0
@@ -171,13 +172,11 @@ def _megabytes(root: Path) -> float:
 
 @contextmanager
 def _database(work: Path) -> Iterator[str]:
-    local = local_postgres.start(work / "data")
-    for directory in (work / "data", work / "data/postgres"):
-        directory.chmod(0o711)  # the image's user has to reach the socket inside
-    try:
-        yield local.url
-    finally:
-        local.stop()
+    with local_postgres.running(work / "data") as cluster:
+        for directory in (work / "data", cluster.directory):
+            directory.chmod(0o711)  # the image's user has to reach the socket inside
+        (cluster.directory / SOCKET_NAME).chmod(0o777)
+        yield cluster.url
 
 
 def _run(stage: Stage, root: Root, url: str, *, user: int, group: int) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -181,19 +180,14 @@ def wait_until_alive(server: Server, seconds: float = 30) -> None:
 @contextmanager
 def postgres_with_template() -> Iterator[str]:
     """A PostgreSQL of its own, with a migrated template database; the URL of its maintenance database."""
-    directory = Path(tempfile.mkdtemp(prefix="todo-test-"))
-    local = local_postgres.start(directory)
-    try:
-        with psycopg.connect(local.url, autocommit=True) as connection:
+    with tempfile.TemporaryDirectory(prefix="todo-test-") as name, local_postgres.running(Path(name)) as cluster:
+        with psycopg.connect(cluster.url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("ALTER SYSTEM SET max_connections = 200")
             connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"CREATE DATABASE {TEMPLATE}")
-        migrations.upgrade(database_url(local.url, TEMPLATE))
-        yield local.url
-    finally:
-        local.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+        migrations.upgrade(database_url(cluster.url, TEMPLATE))
+        yield cluster.url
 
 
 def database_url(server_url: str, name: str) -> str:

@@ -10,7 +10,7 @@ import logging
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -143,14 +143,13 @@ def _lifespan(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        local = None
+        local = ExitStack()
         if settings.database_url is not None:
             url = settings.database_url.get_secret_value()
         elif settings.embedded_database_url is not None:
             url = settings.embedded_database_url
         else:
-            local = await asyncio.to_thread(_start_local, settings.data_dir)
-            url = local.url
+            url = await asyncio.to_thread(_start_local, settings.data_dir, local)
         database = _database(settings, url, spans)
         _spare_the_collector()
         _end_with_the_parent()
@@ -163,8 +162,7 @@ def _lifespan(
                 await keys.close()
             if spans is not None:
                 await asyncio.to_thread(tracing.export_the_rest, spans)
-            if local is not None:
-                await asyncio.to_thread(local.stop)
+            await asyncio.to_thread(local.close)
 
     return lifespan
 
@@ -181,18 +179,13 @@ def _database(settings: Settings, url: str, spans: tracing.Provider | None) -> P
     return pool(url, preamble=PREAMBLE, application_name="todo-api", pooled=settings.pooled, limits=limits)
 
 
-def _start_local(directory: Path) -> postgres.LocalPostgres:
-    """Start and migrate the embedded PostgreSQL; what is missing is said in the log, in one sentence."""
-    local = None
+def _start_local(directory: Path, stack: ExitStack) -> str:
+    """Start and migrate the embedded PostgreSQL; its URL. What is missing is said in the log, in one sentence."""
     try:
-        local = postgres.start(directory)
-        migrations.upgrade(local.url)
+        return stack.enter_context(postgres.running(directory, migrate=migrations.upgrade)).url
     except (postgres.LocalPostgresFailed, migrations.MigrationFailed) as error:
-        if local is not None:
-            local.stop()
         logging.getLogger(__name__).error(str(error))  # noqa: TRY400 - a sentence, not a traceback
         raise
-    return local
 
 
 def _end_with_the_parent() -> None:

@@ -131,13 +131,15 @@ def _serve(options: argparse.Namespace) -> int:
 @contextmanager
 def _own_database(settings: Settings) -> Iterator[None]:
     """Start and migrate the embedded PostgreSQL, and tell the workers of it through the environment."""
-    local = postgres.start(settings.data_dir)
-    try:
-        migrations.upgrade(local.url)
-        os.environ["EMBEDDED_DATABASE_URL"] = local.url
+    with postgres.running(settings.data_dir, migrate=migrations.upgrade, report=_report) as cluster:
+        os.environ["EMBEDDED_DATABASE_URL"] = cluster.url
         yield
-    finally:
-        local.stop()
+
+
+def _report(what: str) -> None:
+    """Say what takes time, to a person who waits for it."""
+    if sys.stderr.isatty():
+        print(f"  {what}", file=sys.stderr, flush=True)
 
 
 def _token(options: argparse.Namespace) -> int:
@@ -152,11 +154,8 @@ def _migrate(_: argparse.Namespace) -> int:
     if url is not None:
         migrations.upgrade(url.get_secret_value())
     else:
-        local = postgres.start(settings.data_dir)
-        try:
-            migrations.upgrade(local.url)
-        finally:
-            local.stop()
+        with postgres.running(settings.data_dir, migrate=migrations.upgrade, report=_report):
+            pass
     print(f"The schema is at revision {migrations.head()}.")
     return 0
 

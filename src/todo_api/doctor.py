@@ -7,7 +7,7 @@ Neither the token nor a secret is ever part of one.
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,16 +77,13 @@ def _database_url(settings: Settings) -> Iterator[tuple[str, Finding | None]]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value(), None
         return
-    try:
-        local = postgres.start(settings.data_dir)
-    except postgres.LocalPostgresFailed as error:
-        yield "", Finding(ok=False, what=str(error))
-        return
-    try:
-        migrations.upgrade(local.url)
-        yield local.url, None
-    finally:
-        local.stop()
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(postgres.running(settings.data_dir, migrate=migrations.upgrade))
+        except postgres.LocalPostgresFailed as error:
+            yield "", Finding(ok=False, what=str(error))
+        else:
+            yield cluster.url, None
 
 
 async def _examine_database(settings: Settings, url: str) -> list[Finding]:

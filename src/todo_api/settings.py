@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     @field_validator("embedded_database_url")
     @classmethod
     def _check_socket(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith("postgresql://postgres:@/postgres?host=/"):
+        if url is not None and not url.startswith("postgresql://postgres@/postgres?host=/"):
             raise ValueError("is not to be set; DATABASE_URL is for a database of yours")
         return url
 

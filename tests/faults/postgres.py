@@ -10,22 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from todo_api import migrations
-from todo_api.local import postgres as local_postgres
+from todo_api.local.cluster import Cluster
+from todo_api.local.postgres import running
 
 PATIENCE_SECONDS = 20.0
 MAX_CONNECTIONS = 20
 
 
 class OwnPostgres:
-    """A running PostgreSQL under ``directory``; it survives its crashes with what it acknowledged."""
+    """A running PostgreSQL; it survives its crashes with what it acknowledged."""
 
-    def __init__(self, directory: Path) -> None:
-        self._local = local_postgres.start(directory)
-        self.url = self._local.url
-        self._cluster = directory.resolve() / "postgres"
+    def __init__(self, cluster: Cluster) -> None:
+        self.url = cluster.url
+        self._cluster = cluster
         self.execute(f"ALTER SYSTEM SET max_connections = {MAX_CONNECTIONS}", "ALTER SYSTEM SET fsync = off")
         self.stop("fast")
         self.start()
@@ -36,7 +35,6 @@ class OwnPostgres:
         if self.running():
             self.thaw()
             self.stop("immediate")
-        self._local.stop()
 
     def execute(self, *statements: str) -> None:
         """Run statements as a superuser."""
@@ -46,16 +44,15 @@ class OwnPostgres:
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
-        directory = conninfo_to_dict(self.url)["host"]
-        self._control("start", "-w", "-l", str(self._cluster / "log"), "-o", f"-h '' -k {directory}")
+        self._cluster.start()
 
     def running(self) -> bool:
         """Whether it has been started, and not been stopped since."""
-        return (self._cluster / "postmaster.pid").exists()
+        return self._pid_file.exists()
 
     def stop(self, mode: str) -> None:
         """Stop it: ``fast`` as an administrator does, ``immediate`` as a crash does."""
-        self._control("stop", "-w", "-m", mode)
+        self._cluster.stop({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
 
     def freeze(self) -> None:
         """Stop all its processes where they are, the one that starts others first."""
@@ -88,21 +85,12 @@ class OwnPostgres:
             else:
                 return time.monotonic()
 
-    def _control(self, *arguments: str) -> None:
-        server = self._local._server
-        subprocess.run(
-            [server.bin_path / "pg_ctl", "-D", self._cluster, *arguments],
-            user=server.system_user,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=PATIENCE_SECONDS,
-            check=True,
-        )
+    @property
+    def _pid_file(self) -> Path:
+        return self._cluster.directory / "postmaster.pid"
 
     def _signal(self, which: signal.Signals) -> None:
-        first = int((self._cluster / "postmaster.pid").read_text().split()[0])
+        first = int(self._pid_file.read_text().split()[0])
         os.kill(first, which)
         listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(first)], capture_output=True, text=True, check=False)
         for pid in listed.stdout.split():
@@ -113,8 +101,8 @@ class OwnPostgres:
 @contextmanager
 def own_postgres() -> Iterator[OwnPostgres]:
     """A migrated PostgreSQL for one block."""
-    with TemporaryDirectory(prefix="todo-faults-") as name:
-        own = OwnPostgres(Path(name))
+    with TemporaryDirectory(prefix="todo-faults-") as name, running(Path(name)) as cluster:
+        own = OwnPostgres(cluster)
         try:
             yield own
         finally:

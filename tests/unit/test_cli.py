@@ -263,7 +263,7 @@ class TestMigrate:
 
         assert isinstance(words, str)
         assert SENTENCE.fullmatch(words)
-        assert [name for name in ("DATABASE_URL", "todo-api[embedded]") if name not in words] == []
+        assert [name for name in ("DATABASE_URL", "make setup", "requirements/embedded.txt") if name not in words] == []
 
 
 class TestTokenCommandRefuses:

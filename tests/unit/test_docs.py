@@ -65,7 +65,7 @@ def test_sample_secret_is_the_generated_one(tmp_path: Path) -> None:
 
 
 def test_sample_secret_survives_the_hand_over_to_a_worker(tmp_path: Path) -> None:
-    worker = settings(tmp_path, embedded_database_url="postgresql://postgres:@/postgres?host=/run/todo")
+    worker = settings(tmp_path, embedded_database_url="postgresql://postgres@/postgres?host=/run/todo")
 
     assert worker.zero_configuration
     assert worker.sample_secret() == settings(tmp_path).sample_secret()

