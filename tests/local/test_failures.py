@@ -3,13 +3,11 @@
 import asyncio
 import dataclasses
 import fcntl
-import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -32,16 +30,6 @@ def broken(tmp_path: Path) -> Path:
     """A data directory whose cluster is a file."""
     (tmp_path / "postgres").write_text("no cluster")
     return tmp_path
-
-
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    """``create_app`` arranges the process's log; put it back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def is_free(directory: Path) -> bool:
@@ -138,23 +126,21 @@ def test_folder_that_cannot_be_written_is_named_like_its_variable(tmp_path: Path
     assert sentence(tmp_path) == f"DATA_DIR '{tmp_path}' cannot be used: Is a directory."
 
 
-def test_application_says_so_and_does_not_start(broken: Path, quiet: None, capfd: pytest.CaptureFixture[str]) -> None:
+def test_application_says_so_and_does_not_start(broken: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(LocalPostgresFailed):
         asyncio.run(live(broken))
 
-    assert "is not a data directory" in capfd.readouterr().out
+    assert "is not a data directory" in caplog.text
 
 
-def test_application_stops_the_cluster_that_it_cannot_migrate(
-    data: Path, quiet: None, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_application_stops_the_cluster_that_it_cannot_migrate(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     with running(data) as cluster, psycopg.connect(cluster.url) as connection:
         connection.execute("CREATE TABLE todo_api_version AS SELECT 'from the future' AS version_num")
 
     with pytest.raises(MigrationFailed):
         asyncio.run(live(data))
 
-    assert "could not be migrated" in capfd.readouterr().out
+    assert "could not be migrated" in caplog.text
     assert idle(data).listener() is None
     assert is_free(data)
 
