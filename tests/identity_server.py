@@ -46,7 +46,7 @@ class SigningKey:
 
 
 class IdentityServer:
-    """Publishes a key set, well or badly.
+    """Publishes a JWKS, well or badly.
 
     ``fetches`` counts how often it was asked, ``asked`` holds the headers of each. The first ``moves``
     answers redirect to another path. While ``answering`` is clear, a finished answer is held back, and

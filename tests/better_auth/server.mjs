@@ -1,7 +1,7 @@
 // A real Better Auth server for tests: sign-up by e-mail and password, the JWT plugin, everything in memory.
 //
 // SIGN_IN_PORT, SIGN_IN_ALGORITHM (EdDSA unless set), SIGN_IN_SECRET and SIGN_IN_ORIGIN say how; with
-// SIGN_IN_JWKS_COOKIE=1 the cookie cache is signed with the key set. Besides /api/auth it has two addresses for
+// SIGN_IN_JWKS_COOKIE=1 the cookie cache is signed with the JWKS. Besides /api/auth it has two addresses for
 // tests: POST /test/rotate lets the present signing key expire, so that the next signing makes another;
 // GET /test/link answers the token of the last e-mail verification link.
 

@@ -258,7 +258,7 @@ class TestRotation:
 
 
 class TestOutage:
-    def test_service_starts_without_better_auth_and_takes_both_families_as_they_come(
+    def test_service_starts_without_better_auth_and_accepts_both_types_of_token_as_they_come(
         self, worker_database: str, tmp_path: Path
     ) -> None:
         port = free_port()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness import COMMAND, SECRET, claims, environment, free_port, token
 from tests.identity_server import IdentityServer, SigningKey
+from tests.unit.test_jwks_https import Authority
 
 Doctor = Callable[..., tuple[int, list[str]]]
 
@@ -65,6 +66,15 @@ def test_embedded_database_is_examined_as_well(doctor: Doctor, tmp_path: Path) -
 
 
 class TestDatabase:
+    def test_unknown_authority_comes_with_the_variable_that_helps(self, doctor: Doctor, tmp_path: Path) -> None:
+        server = IdentityServer(SigningKey("Ed25519", "first"))
+        server.tls = Authority(tmp_path).server("127.0.0.1")
+        with server.listening():
+            status, lines = doctor(BETTER_AUTH_URL=server.origin)
+
+        assert status == 1
+        assert lines[-1].endswith("; SSL_CERT_FILE may name a file of authorities to trust.")
+
     def test_empty_one_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
         identity.keys = []
         status, lines = doctor(BETTER_AUTH_URL=identity.origin)
@@ -129,6 +139,15 @@ class TestKeySet:
             "second: PS256, PS384, PS512, RS256, RS384, RS512."
         )
 
+    def test_unknown_authority_comes_with_the_variable_that_helps(self, doctor: Doctor, tmp_path: Path) -> None:
+        server = IdentityServer(SigningKey("Ed25519", "first"))
+        server.tls = Authority(tmp_path).server("127.0.0.1")
+        with server.listening():
+            status, lines = doctor(BETTER_AUTH_URL=server.origin)
+
+        assert status == 1
+        assert lines[-1].endswith("; SSL_CERT_FILE may name a file of authorities to trust.")
+
     def test_empty_one_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
         identity.keys = []
         status, lines = doctor(BETTER_AUTH_URL=identity.origin)
@@ -151,7 +170,7 @@ SESSION_TOKEN = f"this is Better Auth's session token, not a JWT; {SEND}"
 class TestToken:
     @pytest.mark.parametrize("form", ["{}", "{}\n", "Bearer {}\n"])
     def test_good_one_is_accepted_and_its_user_named(self, doctor: Doctor, form: str) -> None:
-        status, lines = doctor(form.format(token("ada")))
+        status, lines = doctor(form.format(token("ada", exp=int(time.time()) + 900)))
 
         assert status == 0
         assert re.fullmatch(r"ok     The token is accepted, as user 'ada', for [1-9][0-9]* more minutes\.", lines[-1])

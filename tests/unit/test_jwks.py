@@ -118,7 +118,7 @@ class TestParse:
             b"[" * 9999,
         ],
     )
-    def test_what_is_no_key_set_is_unusable(self, content: bytes) -> None:
+    def test_what_is_no_jwks_is_unusable(self, content: bytes) -> None:
         with pytest.raises(UnusableJwks):
             parse(content)
 
@@ -464,6 +464,22 @@ class TestRemoval:
 
         play(scene, work)
 
+    def test_key_that_is_narrowed_to_one_algorithm_still_verifies_that(
+        self, scene: Scene, identity: IdentityServer, keys: dict[str, SigningKey]
+    ) -> None:
+        identity.keys = [keys["RSA"]]
+
+        async def work() -> None:
+            tokens = [scene.token(keys["RSA"], algorithm) for algorithm in ("RS256", "PS256")]
+            assert [await scene.verify(token) for token in tokens] == [USER] * 2
+            identity.body = published({**keys["RSA"].jwk, "alg": "RS256"})
+            await scene.source.refresh()
+            assert await scene.verify(tokens[0]) == USER
+            with pytest.raises(InvalidToken, match="unknown key"):
+                await scene.verify(tokens[1])
+
+        play(scene, work)
+
     def test_nothing_is_fetched_while_nobody_asks(
         self, scene: Scene, identity: IdentityServer, clock: Clock, keys: dict[str, SigningKey]
     ) -> None:
@@ -491,7 +507,7 @@ class TestRemoval:
             with pytest.raises(InvalidToken, match="unknown key"):
                 await scene.verify(token)
             assert [line.getMessage() for line in caplog.records] == [
-                "key set holds no key that can be used: all tokens of it are rejected"
+                "JWKS holds no key that can be used: all tokens of it are rejected"
             ] * 2
 
             identity.body = None
@@ -603,5 +619,5 @@ class TestClosing:
         asyncio.run(run())
 
 
-def test_verifier_without_a_key_set_has_nothing_to_look_for() -> None:
+def test_verifier_without_a_jwks_has_nothing_to_look_for() -> None:
     asyncio.run(Verifier("x" * 32).refresh(UnknownKey(None, "EdDSA")))

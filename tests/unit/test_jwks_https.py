@@ -1,4 +1,4 @@
-"""The key set over https: whose certificates are trusted, and that no proxy stands between."""
+"""The JWKS over https: whose certificates are trusted, and that no proxy stands between."""
 
 import asyncio
 import ipaddress

@@ -1,4 +1,4 @@
-"""Where exactly a token or a key set stops being good, what the log is told, and what is remembered."""
+"""Where exactly a token or a JWKS stops being good, what the log is told, and what is remembered."""
 
 import asyncio
 import gc
@@ -82,7 +82,7 @@ class TestReasons:
             (b'{"keys": {}}', "no keys member"),
         ],
     )
-    def test_log_is_told_what_is_wrong_with_a_key_set(self, content: bytes, expected: str) -> None:
+    def test_log_is_told_what_is_wrong_with_a_jwks(self, content: bytes, expected: str) -> None:
         with pytest.raises(UnusableJwks) as caught:
             parse(content)
 
@@ -189,7 +189,7 @@ def test_signed_token_is_compact_hs256() -> None:
 
 
 class Both:
-    """A verifier of both families, and the identity server that it asks."""
+    """A verifier of both types of token, and the identity server that it asks."""
 
     def __init__(self, identity: IdentityServer) -> None:
         self.identity = identity
@@ -231,7 +231,7 @@ def play(work: Callable[[Both], Coroutine[Any, Any, None]], **answers: Any) -> I
     return identity
 
 
-class TestBothFamilies:
+class TestBothTypes:
     def test_live_side_by_side(self) -> None:
         async def work(both: Both) -> None:
             assert await both.verify(both.shared()) == USER
@@ -240,7 +240,7 @@ class TestBothFamilies:
 
         play(work)
 
-    def test_token_of_the_secret_never_renews_the_key_set(self) -> None:
+    def test_token_of_the_secret_never_renews_the_jwks(self) -> None:
         async def work(both: Both) -> None:
             await both.verify(both.token())
             both.clock.now += 100_000
@@ -346,7 +346,7 @@ class TestDownload:
         play(work, **answers)
 
         assert {(line.getMessage(), line.__dict__["reason"]) for line in caplog.records} == {
-            ("key set not obtained", expected)
+            ("JWKS not obtained", expected)
         }
 
     def test_failure_without_words_is_named_by_its_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,7 +170,7 @@ class TestSignature:
         assert refusal(verifier, forge(payload(), {"alg": alg}, digest=digest))
 
     @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "Ed25519", "A128KW", "unknown"])
-    def test_algorithm_of_another_family_is_refused(self, verifier: Verifier, alg: str) -> None:
+    def test_algorithm_of_another_type_of_token_is_rejected(self, verifier: Verifier, alg: str) -> None:
         assert refusal(verifier, forge(payload(), {"alg": alg}))
 
     def test_header_without_algorithm_is_refused(self, verifier: Verifier) -> None:

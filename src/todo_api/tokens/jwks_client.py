@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class JwksUnavailable(Exception):
-    """There is no key set, so that a token can be neither trusted nor rejected."""
+    """There is no JWKS, so that a token can be neither trusted nor rejected."""
 
     def __init__(self, reason: str, retry_after_seconds: int) -> None:
         super().__init__(reason)
@@ -147,7 +147,7 @@ class JwksClient:
                 jwks = parse(await self._download())
         except (httpx.HTTPError, httpx.InvalidURL, UnusableJwks, OSError, ValueError) as error:
             self._failure = str(error) or type(error).__name__
-            log.warning("key set not obtained", extra={"reason": self._failure})
+            log.warning("JWKS not obtained", extra={"reason": self._failure})
             if self._jwks is not None:
                 self._fresh_until = self._clock() + RETRY_SECONDS
             return False
@@ -163,7 +163,7 @@ class JwksClient:
         self._fresh_until = math.inf if jwks is None else self._clock() + FRESH_SECONDS
         self._usable_until = asked_at + MAX_AGE_SECONDS
         if jwks is not None and not jwks.keys:
-            log.warning("key set holds no key that can be used: all tokens of it are rejected")
+            log.warning("JWKS holds no key that can be used: all tokens of it are rejected")
 
     async def _download(self) -> bytes:
         """The body of the answer. Redirects are followed to the same origin alone.
@@ -178,9 +178,9 @@ class JwksClient:
             async with self._http.stream("GET", url) as response:
                 if not response.is_redirect:
                     return await _body(response)
-                url = url.join(response.headers.get("location", ""))
-                if (url.scheme, url.host, url.port) != (here.scheme, here.host, here.port):
-                    raise UnusableJwks("redirected to another origin")
+            url = url.join(response.headers.get("location", ""))
+            if (url.scheme, url.host, url.port) != (here.scheme, here.host, here.port):
+                raise UnusableJwks("redirected to another origin")
         raise UnusableJwks("too many redirects")
 
 

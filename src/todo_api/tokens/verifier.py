@@ -83,7 +83,7 @@ class Verifier:
         """Look for the key after ``UnknownKey``.
 
         Raises:
-            JwksUnavailable: no key set was ever obtained, or the last one is too old.
+            JwksUnavailable: no JWKS was ever obtained, or the last one is too old.
         """
         if self._keys is not None:
             await self._keys.refresh(unknown.key_id, unknown.algorithm)
