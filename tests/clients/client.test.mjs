@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { NetworkError, Problem, TodoClient, renewing } from "../../clients/typescript/dist/index.js";
-import { API, brokenOff, cut, gateway, lost, newUser, sign, silent, unreliable } from "./service.mjs";
+import { API, brokenOff, cut, gateway, lost, newUser, sign, silent, unreliable, weakened } from "./service.mjs";
 
 const together = { concurrency: true, timeout: 60_000 };
 
@@ -398,6 +398,33 @@ describe("a token", together, () => {
     const token = renewing(async () => `opaque${++fetched}`);
 
     assert.deepEqual([await token(), await token(), await token("opaque1")], ["opaque1", "opaque1", "opaque2"]);
+  });
+});
+
+describe("behind a proxy", together, () => {
+  test("that makes tags weak, as nginx does where it compresses, writes happen under them", async (t) => {
+    const { client, network } = await overFaults(t, []);
+    network.faults.push(...Array(5).fill(weakened));
+
+    const { value: task, etag } = await client.create({ title: "Buy milk" });
+    assert.match(etag, /^W\//);
+    const changed = await client.update(task.id, { title: "Buy tea" }, { etag });
+    await assert.rejects(client.update(task.id, { title: "Buy bread" }, { etag }), { status: 412 });
+    const completed = await client.complete(task.id, true, { etag: changed.etag });
+
+    assert.equal((await client.remove(task.id, { etag: completed.etag })).title, "Buy tea");
+  });
+
+  test("that strips a prefix, pages follow each other", async (t) => {
+    const user = newUser();
+    const network = await unreliable({ prefix: "/backend" });
+    t.after(network.stop);
+    const client = clientOf({ user, baseUrl: `${network.url}/backend/` });
+    for (const title of ["a", "b", "c"]) await client.create({ title });
+
+    assert.deepEqual(await titles(client, { limit: 1, sort: "title" }), ["a", "b", "c"]);
+
+    assert.equal(network.requests.length, 6);
   });
 });
 

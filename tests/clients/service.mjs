@@ -1,5 +1,6 @@
 // The service under test, users of it, and a network between the two that fails as it is told.
 
+import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
@@ -21,15 +22,37 @@ export function sign(user, seconds = 900) {
   return `${signed}.${createHmac("sha256", SECRET).update(signed).digest("base64url")}`;
 }
 
+export const JSON_TYPE = { "Content-Type": "application/json" };
+
+/** A new user, and what their front end has at hand. */
+export function signedIn() {
+  const user = newUser();
+  const authorization = { Authorization: `Bearer ${sign(user)}` };
+  const tasks = `${API}/api/${user}/tasks`;
+
+  /** A fetch wrapper as most applications have one: JSON both ways, an Error with a text to show. */
+  async function call(path = "", { method = "GET", headers = JSON_TYPE, ...options } = {}) {
+    const response = await fetch(`${tasks}${path}`, { method, headers: { ...authorization, ...headers }, ...options });
+    const data = await response.json();
+    if (!response.ok) throw Object.assign(new Error(data.detail ?? data.message), { status: response.status });
+    return data;
+  }
+  const send = (method, path, value) => call(path, { method, body: JSON.stringify(value) });
+  const create = (fields = {}) => send("POST", "", { title: "Buy milk", ...fields });
+  return { user, tasks, authorization, call, send, create };
+}
+
 /**
  * A proxy in front of the service. Each request takes the next of its `faults`, and passes when none is
- * left. `requests` are all that came: method, headers, and when.
+ * left. `requests` are all that came: method, headers, and when. It listens below a `prefix`, which it strips.
  */
-export async function unreliable() {
+export async function unreliable({ prefix = "" } = {}) {
   const [faults, requests] = [[], []];
   const server = http.createServer(async (request, response) => {
     requests.push({ method: request.method, headers: request.headers, at: performance.now() });
     const body = Buffer.concat(await collected(request));
+    assert(request.url.startsWith(prefix));
+    request.url = request.url.slice(prefix.length);
     await (faults.shift() ?? passed)({ request, body, response });
   });
   server.listen(0, "127.0.0.1");
@@ -52,6 +75,13 @@ async function answered({ request, body }) {
 /** No fault. */
 export async function passed(exchange) {
   const { status, headers, body } = await answered(exchange);
+  exchange.response.writeHead(status, headers).end(body);
+}
+
+/** The proxy compresses, so that tags no longer name the same bytes (RFC 9110 §8.8.1). */
+export async function weakened(exchange) {
+  const { status, headers, body } = await answered(exchange);
+  if (headers.etag !== undefined) headers.etag = `W/${headers.etag}`;
   exchange.response.writeHead(status, headers).end(body);
 }
 

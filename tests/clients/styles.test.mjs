@@ -1,31 +1,12 @@
 // The six endpoints as front ends call them: the request styles met in public todo applications.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
-import { API, newUser, sign } from "./service.mjs";
+import { JSON_TYPE, signedIn } from "./service.mjs";
 
-const ORIGIN = "https://app.example.com";
-const JSON_TYPE = { "Content-Type": "application/json" };
 const FIELDS = ["id", "user_id", "title", "description", "completed", "created_at", "updated_at"];
 const together = { concurrency: true, timeout: 60_000 };
-
-/** A new user, and what their front end has at hand. */
-function signedIn() {
-  const user = newUser();
-  const authorization = { Authorization: `Bearer ${sign(user)}` };
-  const tasks = `${API}/api/${user}/tasks`;
-
-  /** A fetch wrapper as most applications have one: JSON both ways, an Error with a text to show. */
-  async function call(path = "", { method = "GET", headers = JSON_TYPE, ...options } = {}) {
-    const response = await fetch(`${tasks}${path}`, { method, headers: { ...authorization, ...headers }, ...options });
-    const data = await response.json();
-    if (!response.ok) throw Object.assign(new Error(data.detail ?? data.message), { status: response.status });
-    return data;
-  }
-  const send = (method, path, value) => call(path, { method, body: JSON.stringify(value) });
-  const create = (fields = {}) => send("POST", "", { title: "Buy milk", ...fields });
-  return { user, tasks, authorization, call, send, create };
-}
 
 describe("completing a task", together, () => {
   const toggles = {
@@ -36,7 +17,6 @@ describe("completing a task", together, () => {
     "with {}": { headers: JSON_TYPE, body: "{}" },
     "with {} and a charset": { headers: { "Content-Type": "application/json; charset=utf-8" }, body: "{}" },
     "with undefined, which JSON leaves out": { headers: JSON_TYPE, body: JSON.stringify({ completed: undefined }) },
-    "with a field of another name": { headers: JSON_TYPE, body: JSON.stringify({ is_completed: true }) },
   };
   for (const [style, options] of Object.entries(toggles)) {
     test(`${style} toggles`, async () => {
@@ -59,6 +39,31 @@ describe("completing a task", together, () => {
 
     assert.deepEqual(answers.map(({ completed }) => completed), [true, true, false, false]);
   });
+
+  for (const query of ["completed", "Completed"]) {
+    test(`with ?${query}= and no body sets`, async () => {
+      const { call, create } = signedIn();
+      const { id } = await create();
+
+      const answers = [];
+      for (const completed of [true, true, false, false]) {
+        answers.push(await call(`/${id}/complete?${query}=${completed}`, { method: "PATCH" }));
+      }
+
+      assert.deepEqual(answers.map(({ completed }) => completed), [true, true, false, false]);
+    });
+  }
+
+  for (const body of [{ is_completed: true }, { done: true }, { status: "completed" }, { completed: "true" }, { completed: 1 }]) {
+    test(`with ${JSON.stringify(body)} is an error, and no guess`, async () => {
+      const { call, send, create } = signedIn();
+      const { id } = await create();
+
+      await assert.rejects(send("PATCH", `/${id}/complete`, body), { status: 400, message: /completed/ });
+
+      assert.equal((await call(`/${id}`)).completed, false);
+    });
+  }
 
   test("with the whole task, turned over, sets", async () => {
     const { send, create } = signedIn();
@@ -168,45 +173,6 @@ describe("deleting a task", together, () => {
   }
 });
 
-describe("listing tasks", together, () => {
-  test("answers an array", async () => {
-    const { call, create } = signedIn();
-    const tasks = [await create({ title: "First" }), await create({ title: "Second" })];
-
-    assert.deepEqual(await call(), tasks.reverse());
-  });
-
-  const titlesByQuery = {
-    "?status=all": ["c", "a", "B"],
-    "?status=pending": ["c", "B"],
-    "?status=completed": ["a"],
-    "?status=all&sort=created": ["c", "a", "B"],
-    "?sort_by=created_at&sort_order=desc": ["c", "a", "B"],
-    "?sort_by=created_at&sort_order=asc": ["B", "a", "c"],
-    "?sort=title": ["a", "B", "c"],
-    "?sort=title&order=desc": ["c", "B", "a"],
-    "?sort_by=updated_at": ["a", "c", "B"],
-    "?status=pending&sort_by=title&sort_order=asc": ["B", "c"],
-    "?search=": ["c", "a", "B"],
-    "?search=b&status=all": ["B"],
-    "?limit=2": ["c", "a"],
-    "?limit=100&offset=0&page=1": ["c", "a", "B"],
-    "?_=1731000000000": ["c", "a", "B"],
-    "?": ["c", "a", "B"],
-    "/": ["c", "a", "B"],
-    "/?status=pending": ["c", "B"],
-  };
-  test("understands the parameters in use", async () => {
-    const { call, create, send } = signedIn();
-    const [, { id }] = [await create({ title: "B" }), await create({ title: "a" }), await create({ title: "c" })];
-    await send("PATCH", `/${id}/complete`, { completed: true });
-
-    for (const [query, expected] of Object.entries(titlesByQuery)) {
-      assert.deepEqual((await call(query)).map(({ title }) => title), expected, query);
-    }
-  });
-});
-
 describe("a task's times", together, () => {
   test("are dates to JavaScript", async () => {
     const { call, create } = signedIn();
@@ -229,73 +195,52 @@ describe("a task's times", together, () => {
   });
 });
 
-describe("an error", together, () => {
-  const refusals = {
-    400: ({ tasks, authorization }) => [tasks, { method: "POST", headers: { ...authorization, ...JSON_TYPE }, body: '{"title": ""}' }],
-    401: ({ tasks }) => [tasks, {}],
-    403: ({ authorization }) => [`${API}/api/${newUser()}/tasks`, { headers: authorization }],
-    404: ({ tasks, authorization }) => [`${tasks}/0`, { headers: authorization }],
-    405: ({ tasks, authorization }) => [tasks, { method: "PATCH", headers: authorization }],
-  };
-  for (const [status, request] of Object.entries(refusals)) {
-    test(`of status ${status} has a text to show, in detail and in message`, async () => {
-      const response = await fetch(...request(signedIn()));
-      const error = await response.json();
-
-      assert.equal(response.ok, false);
-      assert.equal(response.status, Number(status));
-      assert.equal(error.status, Number(status));
-      assert.equal(typeof error.detail, "string");
-      assert.match(error.detail, /^\S.{10,}$/);
-      assert.equal(error.message, error.detail);
-      assert.equal(new Error(error.detail || `HTTP ${status}`).message, error.detail);
-    });
-  }
-});
-
-describe("from a browser", together, () => {
-  for (const [method, path] of Object.entries({ GET: "", POST: "", PUT: "/1", DELETE: "/1", PATCH: "/1/complete" })) {
-    test(`${method} is announced by a preflight and allowed`, async () => {
-      const response = await fetch(`${signedIn().tasks}${path}`, {
-        method: "OPTIONS",
-        headers: {
-          Origin: ORIGIN,
-          "Access-Control-Request-Method": method,
-          "Access-Control-Request-Headers": "authorization,content-type",
-        },
-      });
-
-      assert.equal(response.status, 200);
-      assert.equal(response.headers.get("Access-Control-Allow-Origin"), ORIGIN);
-      assert.equal(response.headers.get("Access-Control-Allow-Credentials"), "true");
-      assert(response.headers.get("Access-Control-Allow-Methods").split(", ").includes(method));
-      for (const name of ["authorization", "content-type"]) {
-        assert(response.headers.get("Access-Control-Allow-Headers").toLowerCase().split(", ").includes(name));
-      }
-    });
+describe("the adapters that docs/front-ends.md gives", together, () => {
+  /** The functions of the table, by the words of its first column. */
+  async function adapters(expected) {
+    const text = await readFile(new URL("../../docs/front-ends.md", import.meta.url), "utf8");
+    const row = text.split("\n").find((line) => line.startsWith(`| ${expected}`));
+    const lines = [...row.matchAll(/`(const (?:fromApi|toApi|camel) = .*?;)`/g)].map(([, line]) => line);
+    const names = lines.map((line) => line.split(" ")[1]);
+    return import(`data:text/javascript,${encodeURIComponent(`${lines.join("\n")}\nexport { ${names} };`)}`);
   }
 
-  test("with credentials included, the answer may be read, a refusal too", async () => {
-    const { tasks, authorization } = signedIn();
+  test("make strings of ids, which go back in paths", async () => {
+    const { call, create } = signedIn();
+    const { fromApi } = await adapters("ids as strings");
 
-    for (const headers of [{ Origin: ORIGIN, ...authorization }, { Origin: ORIGIN }]) {
-      const response = await fetch(tasks, { credentials: "include", cache: "no-store", mode: "cors", headers });
+    const task = fromApi(await create());
 
-      assert.equal(response.status, headers.Authorization ? 200 : 401);
-      assert.equal(response.headers.get("Access-Control-Allow-Origin"), ORIGIN);
-      assert.equal(response.headers.get("Access-Control-Allow-Credentials"), "true");
-    }
+    assert.equal(typeof task.id, "string");
+    assert.equal(String((await call(`/${task.id}`)).id), task.id);
   });
 
-  test("with the headers of axios, a task goes through its life", async () => {
-    const { call } = signedIn();
-    const headers = { Accept: "application/json, text/plain, */*", "Content-Type": "application/json" };
-    const request = (method, path, body) => call(path, { method, headers, ...(body && { body: JSON.stringify(body) }) });
+  test("rename completed, both ways", async () => {
+    const { send, create } = signedIn();
+    const { fromApi, toApi } = await adapters("`is_completed`");
 
-    const { id } = await request("POST", "/", { title: "Buy milk" });
-    assert.equal((await request("GET", `/${id}/`)).title, "Buy milk");
-    assert.equal((await request("PUT", `/${id}/`, { title: "Buy tea" })).title, "Buy tea");
-    assert.equal((await request("PATCH", `/${id}/complete/`)).completed, true);
-    assert.equal((await request("DELETE", `/${id}/`)).id, id);
+    const task = fromApi(await create());
+    const changed = fromApi(await send("PUT", `/${task.id}`, toApi({ ...task, is_completed: true })));
+
+    assert.deepEqual([task.is_completed, changed.is_completed, "completed" in changed], [false, true, false]);
+  });
+
+  test("write names in camelCase", async () => {
+    const { user, create } = signedIn();
+    const { fromApi } = await adapters("`userId`");
+
+    const task = fromApi(await create());
+
+    assert.deepEqual(Object.keys(task), ["id", "userId", "title", "description", "completed", "createdAt", "updatedAt"]);
+    assert.equal(task.userId, user);
+  });
+
+  test("fill in what a task here does not have", async () => {
+    const { create } = signedIn();
+    const [fields, description] = [await adapters("`priority`"), await adapters("a `description`")];
+
+    const task = fields.fromApi(description.fromApi(await create({ priority: "high" })));
+
+    assert.deepEqual([task.priority, task.due_date, task.tags, task.description], ["medium", null, [], ""]);
   });
 });
