@@ -32,6 +32,7 @@ VALUES = {
     "description": "'Two litres, semi-skimmed'",
     "completed": "true",
     "statement_timeout_milliseconds": "'3000'",
+    "plan_cache_mode": "'force_generic_plan'",
 }
 
 

@@ -17,7 +17,7 @@ from todo_api.db.heavy_users import HeavyUser, HeavyUsers, acquire
 from todo_api.db.statements import Row, Statement, Value
 from todo_api.db.transaction import Lost, NotSent, Transaction
 
-PREAMBLE_BINDS = ("owner", "statement_timeout_milliseconds")
+PREAMBLE_BINDS = ("owner", "statement_timeout_milliseconds", "plan_cache_mode")
 
 MANY_ROWS, LARGE_CHARACTERS = 64, 2**18
 """A result of more rows and more text than this is large: it occupies the event loop for milliseconds."""
@@ -161,7 +161,7 @@ class Pool:
         return Transaction(
             call.statement,
             call.parameters,
-            (call.owner, statement_timeout),
+            (call.owner, statement_timeout, call.statement.plan_cache_mode),
             future=self._loop.create_future(),
             deadline=call.deadline,
         )

@@ -23,13 +23,14 @@ class Statement:
 
     ``sql`` has parameters ``$1 …`` in the order of ``binds``; ``name`` is its name as a prepared
     statement, the same in every process; ``repeatable`` tells whether it may be sent again when
-    nobody knows whether it was carried out.
+    nobody knows whether it was carried out; ``plan_cache_mode`` is PostgreSQL's setting of that name.
     """
 
     sql: bytes
     binds: tuple[str, ...]
     name: bytes
     repeatable: bool
+    plan_cache_mode: bytes
 
     def parameters(self, values: dict[str, Value]) -> list[bytes | None]:
         """``values`` in PostgreSQL's text format, in the order of the placeholders.
@@ -40,10 +41,12 @@ class Statement:
         return [encode(values[bind]) for bind in self.binds]
 
 
-def compile_statement(statement: Any, *, repeatable: bool = False) -> Statement:
+def compile_statement(statement: Any, *, repeatable: bool = False, generic_plan: bool = True) -> Statement:
     """Compile a SQLModel or SQLAlchemy statement all of whose binds are named.
 
-    One that only reads is ``repeatable``; of one that writes the caller may know it.
+    One that only reads is ``repeatable``; of one that writes the caller may know it. A generic plan is made
+    once for each connection; without it, PostgreSQL plans for the values of each execution, which costs it
+    as much as carrying out a short list, and pays where the best plan depends on them.
     """
     compiled = statement.compile(dialect=_DIALECT)
     sql = str(compiled).encode()
@@ -52,6 +55,7 @@ def compile_statement(statement: Any, *, repeatable: bool = False) -> Statement:
         binds=tuple(compiled.positiontup or ()),
         name=hashlib.sha256(sql).hexdigest()[:16].encode(),
         repeatable=repeatable or not any(isinstance(part, UpdateBase) for part in iterate(statement)),
+        plan_cache_mode=b"force_generic_plan" if generic_plan else b"force_custom_plan",
     )
 
 
