@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import jwt
@@ -24,6 +24,11 @@ from todo_api.local import postgres as local_postgres
 
 POSTGRES = "TODO_TEST_POSTGRES"
 """The environment variable in which a run's processes find its PostgreSQL."""
+
+Seen = TypeVar("Seen")
+
+PATIENCE_SECONDS = 120.0
+"""How long something that is sure to happen may take: a busy machine is not a fault."""
 
 SECRET = "3f9a1c5e7b2d4860f1e2d3c4b5a69788"  # pragma: allowlist secret
 TEMPLATE = "todo_template"
@@ -90,15 +95,18 @@ class Server:
         return User(name, self.client(headers={"Authorization": f"Bearer {token(name, **more)}"}))
 
     def log(self, **wanted: Any) -> list[dict[str, Any]]:
-        """The log lines that have these fields; waits a moment for the first."""
-        for _ in range(100):
-            whole, _, _ = self.log_path.read_text().rpartition("\n")  # the last line may be half written
-            lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
-            found = [line for line in lines if wanted.items() <= line.items()]
-            if found:
-                return found
-            time.sleep(0.02)
-        return []
+        """The log lines that have these fields; waits for the first.
+
+        Raises:
+            TimeoutError: there is none.
+        """
+        return wait_for(lambda: self.logged(**wanted), f"no line of the log has {wanted}")
+
+    def logged(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The log lines that have these fields now."""
+        whole, _, _ = self.log_path.read_text().rpartition("\n")  # the last line may be half written
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return [line for line in lines if wanted.items() <= line.items()]
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait; the exit status."""
@@ -106,7 +114,7 @@ class Server:
             client.close()
         if self.process.poll() is None:
             self.process.send_signal(by)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 def free_port() -> int:
@@ -164,17 +172,31 @@ def running(directory: Path, command: Sequence[str | Path], **settings: str) -> 
         server.stop()
 
 
-def wait_until_alive(server: Server, seconds: float = 30) -> None:
+def wait_for(look: Callable[[], Seen], otherwise: str) -> Seen:
+    """Look until there is something to see, and return it.
+
+    Raises:
+        TimeoutError: it took PATIENCE_SECONDS.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not (seen := look()):
+        if time.monotonic() > until:
+            raise TimeoutError(otherwise)
+        time.sleep(0.02)
+    return seen
+
+
+def wait_until_alive(server: Server) -> None:
     """Wait for the first answer of /health."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+
+    def alive() -> bool:
         assert server.process.poll() is None, server.log_path.with_name("errors").read_text()
         try:
-            if httpx.get(f"{server.url}/health", timeout=5).status_code == 200:
-                return
+            return httpx.get(f"{server.url}/health", timeout=5).status_code == 200
         except httpx.TransportError:
-            time.sleep(0.05)
-    raise TimeoutError(server.log_path.read_text())
+            return False
+
+    wait_for(alive, "the service does not answer")
 
 
 @contextmanager

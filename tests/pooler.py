@@ -4,18 +4,16 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 
-from tests.harness import free_port
+from tests.harness import PATIENCE_SECONDS, free_port, wait_for
 from tests.proxies import proxying, url_through
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-START_SECONDS = 10.0
 POOL = 3
 """Connections to PostgreSQL that all clients share."""
 
@@ -54,21 +52,21 @@ class Pooler:
             stderr=subprocess.DEVNULL,
             user="nobody" if os.geteuid() == 0 else None,
         )
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                psycopg.connect(self.url).close()
-            except psycopg.OperationalError:
-                assert time.monotonic() < until
-                time.sleep(0.02)
-            else:
-                return
+        wait_for(self.answers, "PgBouncer does not answer")
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            psycopg.connect(self.url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def kill(self) -> None:
         """End it without a farewell."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(START_SECONDS)
+            self._process.wait(PATIENCE_SECONDS)
 
 
 @contextmanager

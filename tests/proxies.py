@@ -8,10 +8,11 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.harness import PATIENCE_SECONDS
+
 CHUNK = 65536
 MOST_HELD = 64
 """Pieces of one direction that wait to be forwarded; beyond them, nothing is read."""
-PATIENCE_SECONDS = 10
 
 Address = str | tuple[str, int]
 """A Unix socket's path, or host and port."""

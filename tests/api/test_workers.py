@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import httpx
 import pytest
 
 from tests.api.wire import REQUESTS, counted
-from tests.harness import Server, User, serving, token
+from tests.harness import Server, User, serving, token, wait_for
 
 pytestmark = pytest.mark.xdist_group("workers")
 
@@ -27,18 +26,19 @@ def pair(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def workers(server: Server) -> list[int]:
     """The ids of the worker processes, once both are there."""
-    for _ in range(200):
-        path = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
-        started = {
+    path = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+
+    def started() -> list[int]:
+        begun = {
             int(line["event"].partition("[")[2].rstrip("]"))
-            for line in server.log()
+            for line in server.logged()
             if line["event"].startswith("Started server process")
         }
-        found = [int(child) for child in path.read_text().split() if int(child) in started]
-        if len(found) == 2 and len(server.log(event="Application startup complete.")) == 2:
-            return found
-        time.sleep(0.05)
-    return []
+        found = [int(child) for child in path.read_text().split() if int(child) in begun]
+        complete = len(server.logged(event="Application startup complete.")) == len(found) == 2
+        return found if complete else []
+
+    return wait_for(started, "the service has not two workers")
 
 
 @contextmanager
@@ -61,14 +61,13 @@ ROUTE = "/api/{user_id}/tasks"
 
 
 def wait_until_counted(server: Server, worker: int, name: str, expected: float, **labels: str) -> None:
-    """Wait until this worker knows of so many; others tell theirs once a second."""
-    with httpx.Client(base_url=server.url, timeout=20, headers={"Connection": "close"}) as client:
-        for _ in range(200):
-            if counted(client, name, **labels) == expected:
-                break
-            time.sleep(0.05)
-    with only(server, worker) as user:
-        assert counted(user.http, name, **labels) == expected
+    """Wait until this worker knows of so many; others tell theirs once a second, and not while they are held."""
+
+    def known() -> bool:
+        with only(server, worker) as user:
+            return counted(user.http, name, **labels) == expected
+
+    wait_for(known, f"not {expected} of {name}")
 
 
 def test_metrics_count_what_all_workers_did(pair: Server) -> None:

@@ -19,12 +19,11 @@ import httpx
 import jwt
 import pytest
 
-from tests.harness import SECRET, Server, User, free_port, serving
+from tests.harness import PATIENCE_SECONDS, SECRET, Server, User, free_port, serving, wait_for
 from tests.identity_server import SigningKey
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")
-START_SECONDS = 30
 ALGORITHMS = ["EdDSA", "ES256", "ES512", "RS256", "PS256"]
 
 pytestmark = [
@@ -90,20 +89,20 @@ def signing_in(port: int, algorithm: str = "EdDSA", origin: str | None = None, *
         settings["SIGN_IN_ORIGIN"] = origin
     process = subprocess.Popen([NODE, HERE / "server.mjs"], env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + START_SECONDS
-        while True:
+
+        def alive() -> bool:
             assert process.poll() is None
-            assert time.monotonic() < until
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{port}/api/auth/ok").status_code == 200:
-                    break
-            time.sleep(0.05)
+                return httpx.get(f"http://127.0.0.1:{port}/api/auth/ok").status_code == 200
+            return False
+
+        wait_for(alive, "Better Auth does not answer")
         with ExitStack() as stack:
             address = f"http://127.0.0.1:{port}"
             yield SignIn(address, origin or address, process, stack)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def workers(server: Server) -> set[int]:
     """The worker processes that have begun to serve and run."""
     begun = {
         int(line["event"].partition("[")[2].rstrip("]"))
-        for line in server.log()
+        for line in server.logged()
         if line["event"].startswith("Started server process")
     }
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()

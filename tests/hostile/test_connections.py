@@ -202,7 +202,7 @@ class TestDisconnects:
         wait_for_sockets(strict, before)
 
         assert len(user.http.get(user.base).json()) <= 2  # only the whole request may have done something
-        assert strict.log(event="request.failed") == []
+        assert strict.logged(event="request.failed") == []
 
     def test_before_the_answer_leave_nothing_pending(self, strict: Server, user: User) -> None:
         metrics = strict.client()
