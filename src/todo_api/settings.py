@@ -6,39 +6,20 @@ unset the service runs with zero configuration: on an embedded PostgreSQL, with 
 
 import re
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from todo_api.local.secret import MINIMUM_SECRET_BYTES, kept_secret
+from todo_api.database_url import is_pooled, normalise
+from todo_api.local.secret import check_secret, sample_secret
 
-WELL_KNOWN_SECRETS = (
-    "better-auth-secret",  # Better Auth's own default begins with it
-    "change-me",
-    "changeme",
-    "change_me",
-    "your-secret",
-    "your_secret",
-    "your-super-secret",
-    "replace-me",
-    "replace-with",
-    "super-secret-key",
-    "supersecret",
-    "secret-key",
-    "my-secret",
-    "dev-secret",
-    "test-secret",
-    "01234567890123456789",
-    "abcdefghijklmnopqrstuvwxyz",
-)
-MINIMUM_DISTINCT_CHARACTERS = 8
+ENV_FILE = ".env"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # Not 134744072 or 0x8080808, which are IPv4 addresses (WHATWG URL §3.5); ASCII, because IDNA makes a dot of "。".
 PRIVATE_NAME = re.compile(r"(?!(\d+|0x[\da-f]*)$)[\w-]+|[\w.-]+\.(localhost|local|internal)", re.ASCII)
@@ -53,7 +34,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+        frozen=True,
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     database_url: SecretStr | None = Field(
@@ -151,13 +137,7 @@ class Settings(BaseSettings):
     def _check_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is None:
             return None
-        try:
-            if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-                raise ValueError("must begin with postgresql://")
-            conninfo_to_dict(url.get_secret_value())
-        except ProgrammingError:
-            raise ValueError("is not a URL that PostgreSQL's client library can read") from None
-        return url
+        return SecretStr(normalise(url.get_secret_value()))
 
     @field_validator("embedded_database_url")
     @classmethod
@@ -171,29 +151,36 @@ class Settings(BaseSettings):
     def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is None:
             return None
-        value = secret.get_secret_value()
-        if not value.isascii() and value.encode(errors="ignore").decode() != value:
-            raise ValueError("must be UTF-8 text")
-        if len(value.encode()) < MINIMUM_SECRET_BYTES:
-            raise ValueError(f"must be at least {MINIMUM_SECRET_BYTES} bytes; `openssl rand -base64 32` makes one")
-        if value.lower().startswith(WELL_KNOWN_SECRETS) or len(set(value)) < MINIMUM_DISTINCT_CHARACTERS:
-            raise ValueError("is a well-known or guessable value; `openssl rand -base64 32` makes a good one")
+        check_secret(secret.get_secret_value())
         return secret
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod
     def _check_tracing(cls, endpoint: str | None) -> str | None:
         if endpoint is not None and find_spec("opentelemetry.sdk") is None:
-            raise ValueError("is set, so the extra otel must be installed: `pip install 'todo-api[otel]'`")
+            raise ValueError(
+                "is set, so the extra otel must be installed: `.venv/bin/pip install -e '.[otel]'` in the repository"
+            )
         return endpoint
 
     @field_validator("better_auth_url", "better_auth_jwks_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _check_web_address(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "https://unset")
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        try:
+            parts = urlsplit(url or "https://unset")
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is no number, a bracket that is not closed
+            usable = False
+        if not usable or parts.username or parts.password:
             raise ValueError("must be an address such as https://app.example.com")
         return url
+
+    @field_validator("data_dir")
+    @classmethod
+    def _expand_home(cls, directory: Path) -> Path:
+        with suppress(RuntimeError):  # a user without a home: the name is taken as it is
+            return directory.expanduser()
+        return directory
 
     @model_validator(mode="after")
     def _require_a_key(self) -> Self:
@@ -222,7 +209,7 @@ class Settings(BaseSettings):
         """Whether a transaction pooler stands in front of the database."""
         if self.database_pooler is not None or self.database_url is None:
             return bool(self.database_pooler)
-        return "-pooler" in (urlsplit(self.database_url.get_secret_value()).hostname or "")
+        return is_pooled(self.database_url.get_secret_value())
 
     @property
     def allowed_origins(self) -> tuple[str, ...]:
@@ -266,7 +253,7 @@ class Settings(BaseSettings):
     def sample_secret(self) -> SecretStr | None:
         """What may sign a token for whoever opens ``/docs``: the generated secret, never one that was given."""
         if self.better_auth_secret is None and self.zero_configuration:
-            return SecretStr(kept_secret(self.data_dir / "secret"))
+            return SecretStr(sample_secret(self.data_dir / "secret"))
         return None
 
 
@@ -283,10 +270,22 @@ def _is_private_or_https(url: str) -> bool:
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment; end the process with one sentence a line when it cannot be used."""
+    _check_env_file(Path(ENV_FILE))
     try:
         return Settings(**overrides)
     except ValidationError as error:
         sys.exit("\n".join(explain(error)))
+
+
+def _check_env_file(path: Path) -> None:
+    """See that the file is text: a name in another encoding would be ignored without a word."""
+    try:
+        if path.exists() and "\0" in path.read_bytes().decode():
+            sys.exit(f"{path} is not UTF-8 text; save it with that encoding.")
+    except UnicodeDecodeError:
+        sys.exit(f"{path} is not UTF-8 text; save it with that encoding.")
+    except OSError as error:
+        sys.exit(f"{path} cannot be read: {error.strerror}.")
 
 
 def explain(error: ValidationError) -> list[str]:

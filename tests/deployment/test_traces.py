@@ -158,5 +158,5 @@ def test_endpoint_without_the_extra_stops_the_start_with_one_sentence(
         load_settings()
 
     assert caught.value.code == (
-        "OTEL_EXPORTER_OTLP_ENDPOINT is set, so the extra otel must be installed: `pip install 'todo-api[otel]'`."
+        "OTEL_EXPORTER_OTLP_ENDPOINT is set, so the extra otel must be installed: `.venv/bin/pip install -e '.[otel]'` in the repository."
     )

@@ -1,0 +1,239 @@
+"""One reading of a PostgreSQL URL: libpq's; and no byte of a password where it cannot be read."""
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
+
+from todo_api import database_url
+from todo_api.database_url import MISREAD, NOT_A_URL, is_pooled, normalise
+
+SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
+def fault(text: str) -> str:
+    """What is said of a URL that cannot be used."""
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        normalise(text)
+    return str(caught.value)
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://u:p@db.example.com/todo?sslmode=require&channel_binding=require",
+            "postgres://u:p%40ss@a,b:5433/todo?target_session_attrs=read-write",
+            "postgresql://u@/todo?host=/run/postgresql",
+            "postgresql://u:p#[]?&=;ü\uff5c@[::1]:5432/todo",
+            "host=db.example.com user=u password='p@ss word' dbname=todo",
+        ],
+    )
+    def test_what_libpq_reads_is_left_as_it_is(self, url: str) -> None:
+        assert normalise(f" \t{url}\n") == url
+
+    @pytest.mark.parametrize(
+        "text", ["localhost", "", "mysql://u:p@h/d", "postgresql+asyncpg://u:p@h/d", "host=h password=a b", "host"]
+    )
+    def test_what_is_no_url_is_told_what_one_is(self, text: str) -> None:
+        assert fault(text) == NOT_A_URL
+
+    @pytest.mark.parametrize("password", ["a@b", "a/b", "a@b/c", "a%zz", "a/1@b", "@", "/", "%", "1/2"])
+    def test_password_that_libpq_would_misread_is_told_what_to_encode(self, password: str) -> None:
+        assert fault(f"postgresql://u:{password}@localhost/todo") == MISREAD
+
+    def test_port_that_is_no_number_may_be_a_password(self) -> None:
+        assert fault("postgresql://todo:hunter2") == MISREAD
+
+    def test_percent_encoded_bytes_that_are_no_text_are_told_of_without_them(self) -> None:
+        assert fault("postgresql://u:p%ff@localhost/todo") == MISREAD
+
+    @pytest.mark.parametrize(
+        "text", ["postgresql://u:p\udce9@h/d", "postgresql://u:p\x00@h/d", "postgresql://u:a\nb@h/d"]
+    )
+    def test_what_cannot_be_printed_is_to_be_encoded(self, text: str) -> None:
+        assert fault(text) == "holds a character that cannot be printed: percent-encode it"
+
+    @pytest.mark.parametrize(
+        ("query", "name", "advice"),
+        [
+            ("schema=public", "schema", "take it out"),
+            ("sslmode=require&pgbouncer=true", "pgbouncer", "set DATABASE_POOLER=true instead"),
+            ("sslmod=require", "sslmod", "take it out"),
+        ],
+    )
+    def test_unknown_parameter_is_named(self, query: str, name: str, advice: str) -> None:
+        said = fault(f"postgresql://u:hunter2?schema=x@localhost/todo?{query}")
+
+        assert said == f"has the parameter {name}, which PostgreSQL's client library does not know: {advice}"
+
+    @pytest.mark.parametrize("query", ["password=a&b=c", "schema", "a%b=c"])
+    def test_what_may_be_a_part_of_a_password_is_not_named(self, query: str) -> None:
+        assert fault(f"postgresql://u@localhost/todo?{query}").startswith(
+            ("cannot be read", "has the parameter schema")
+        )
+        assert "b=" not in fault(f"postgresql://u@localhost/todo?{query}")
+
+    @pytest.mark.parametrize(
+        ("url", "pooled"),
+        [
+            ("postgresql://u@ep-x-pooler.neon.tech/d", True),
+            ("postgresql://u@/d?host=ep-x-pooler.neon.tech", True),
+            ("host=ep-x-pooler.neon.tech", True),
+            ("postgresql://u:-pooler@ep-x.neon.tech/d", False),
+            ("postgresql://u@/d", False),
+        ],
+    )
+    def test_pooler_is_known_by_its_host(self, url: str, pooled: bool) -> None:
+        assert is_pooled(url) is pooled
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=24))
+def test_password_is_read_as_it_is_or_the_url_is_told_of_in_words_that_are_the_same_for_all(password: str) -> None:
+    url = f"postgresql://someone:{password}@127.0.0.1:1/todo"
+    said = "nothing"
+    try:
+        read = conninfo_to_dict(normalise(url))
+    except ValueError as error:
+        said = str(error)
+    if said != "nothing":
+        assert said in {MISREAD, "holds a character that cannot be printed: percent-encode it"}
+        return
+    assert read.pop("password") in {password, conninfo_to_dict(f"postgresql://x:{password}@y").get("password")}
+    assert read == {"user": "someone", "host": "127.0.0.1", "port": "1", "dbname": "todo"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=24))
+def test_encoded_password_is_always_read(password: str) -> None:
+    url = normalise(f"postgresql://u:{quote(password, safe='')}@localhost/todo")
+
+    assert conninfo_to_dict(url)["password"] == password
+
+
+class TestCertificates:
+    @pytest.fixture(autouse=True)
+    def _without_variables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+
+    @pytest.fixture
+    def stored(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A certificate and key for 127.0.0.1, by a CA that this system's store holds."""
+        write_certificates(tmp_path)
+        monkeypatch.setattr(database_url, "CERTIFICATE_STORES", ("/nowhere.pem", str(tmp_path / "ca.pem")))
+        return tmp_path
+
+    def test_server_with_a_certificate_of_this_systems_store_is_trusted(self, stored: Path, postgres: str) -> None:
+        with tls_in_front(postgres, stored) as port:
+            url = f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=verify-full&sslrootcert=system"
+            with psycopg.connect(normalise(url)) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+                assert connection.pgconn.ssl_in_use
+
+    def test_server_with_a_certificate_of_somebody_else_is_not(
+        self, stored: Path, postgres: str, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        other = tmp_path_factory.mktemp("other")
+        write_certificates(other)
+        with tls_in_front(postgres, other) as port:
+            url = normalise(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslrootcert=system")
+            with pytest.raises(psycopg.OperationalError, match="SSL error"):
+                psycopg.connect(url)
+
+    def test_variables_of_openssl_are_left_to_it(self, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/own.pem")
+        url = "postgresql://u@h/d?sslmode=verify-full&sslrootcert=system"
+
+        assert normalise(url) == url
+
+    def test_weaker_mode_is_refused_by_name(self, stored: Path) -> None:
+        assert fault("postgresql://u@h/d?sslmode=require&sslrootcert=system").endswith("sslmode must be verify-full")
+
+    def test_system_without_certificates_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(database_url, "CERTIFICATE_STORES", ())
+
+        assert re.search("no certificates: name a file", fault("postgresql://u@h/d?sslrootcert=system"))
+
+
+def write_certificates(directory: Path) -> None:
+    """A CA's certificate, and one for 127.0.0.1 with its key."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
+    ca = certificate(ca_name, ca_name, ca_key.public_key(), x509.BasicConstraints(ca=True, path_length=None)).sign(
+        ca_key, hashes.SHA256()
+    )
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    leaf = certificate(name, ca_name, key.public_key(), names).sign(ca_key, hashes.SHA256())
+    (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    (directory / "leaf.pem").write_bytes(
+        leaf.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+def certificate(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(extension, critical=False)
+    )
+
+
+@contextmanager
+def tls_in_front(postgres: str, certificates: Path) -> Iterator[int]:
+    """The port of a PostgreSQL server that speaks TLS: the embedded one is built without."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "leaf.pem")
+    socket_path = f"{conninfo_to_dict(postgres)['host']}/.s.PGSQL.5432"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                client, _ = listener.accept()
+                with client, socket.socket(socket.AF_UNIX) as server:
+                    assert client.recv(8) == SSL_REQUEST
+                    client.sendall(b"S")
+                    server.connect(socket_path)
+                    with context.wrap_socket(client, server_side=True) as secure:
+                        back = threading.Thread(target=forward, args=(server, secure))
+                        back.start()
+                        forward(secure, server)
+                        back.join()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+    thread.join(20)
+
+
+def forward(source: socket.socket, target: socket.socket) -> None:
+    """Copy what comes until it ends."""
+    with suppress(OSError):
+        while chunk := source.recv(65536):
+            target.sendall(chunk)
+        target.shutdown(socket.SHUT_RDWR)
