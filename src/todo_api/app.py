@@ -105,10 +105,11 @@ def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) ->
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan(settings, keys, spans),
-        routes=[*tasks.router.routes, *health.router.routes],
         telemetry=_telemetry(spans),
         exception_handlers=HANDLERS,
     )
+    app.include_router(tasks.router)
+    app.include_router(health.router)
     serve_docs(app, sample_secret=sample_secret)
     return app
 

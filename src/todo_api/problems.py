@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = "1"
+MAX_BODY_BYTES: Final = 64 * 1024
 
 SHARED_HEADERS: Final = (
     (b"vary", b"Origin"),  # CORS headers depend on it
@@ -41,7 +42,9 @@ PROBLEMS: Final = {
     405: ProblemType("Method Not Allowed", "method_not_allowed", "This method is not allowed here."),
     408: ProblemType("Request Timeout", "request_timeout", "The request did not arrive in time."),
     412: ProblemType("Precondition Failed", "precondition_failed", "The task has changed since you read it."),
-    413: ProblemType("Content Too Large", "content_too_large", "The body is larger than 64 KiB."),
+    413: ProblemType(
+        "Content Too Large", "content_too_large", f"The body is larger than {MAX_BODY_BYTES // 1024} KiB."
+    ),
     414: ProblemType("URI Too Long", "uri_too_long", "The request's target is longer than 8 KiB."),
     415: ProblemType(
         "Unsupported Media Type",

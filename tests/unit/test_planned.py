@@ -1,4 +1,4 @@
-"""A compiled route answers as FastAPI's own does; what it cannot do, it refuses at start-up."""
+"""A planned route answers as FastAPI's own does; what a plan cannot do stops the start."""
 
 import asyncio
 import json
@@ -7,14 +7,32 @@ from typing import Annotated, Any, Literal
 
 import httpx
 import pytest
-from fastapi import APIRouter, BackgroundTasks, Body, Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import (
+    APIRouter,
+    BackgroundTasks,
+    Body,
+    Depends,
+    FastAPI,
+    Header,
+    Path,
+    Query,
+    Request,
+    Response,
+    Security,
+)
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from todo_api.middleware.errors import HANDLERS
 from todo_api.models import TaskComplete, TaskUpdate
-from todo_api.planned.route import CompiledRoute
+from todo_api.planned.dispatch import Dispatch
+from todo_api.planned.route import PlannedRoute
 
 
 def _shop(request: Request, shop: Annotated[str, Path(max_length=5)]) -> str:
@@ -53,15 +71,34 @@ async def fail(shop: Shop, number: Number) -> Response:
 
 def build(route_class: type[APIRoute]) -> FastAPI:
     """The same four endpoints on routes of one class."""
-    router = APIRouter(prefix="/{shop}", route_class=route_class)
+    router = APIRouter(prefix="/{shop}", route_class=route_class, max_body_size=1000)
     router.get("", response_model=list[str])(find)
     router.put("/{number}", response_model=str)(change)
     router.patch("/{number}/toggle", response_model=str)(toggle)
     router.delete("/{number}", response_model=str)(fail)
-    return FastAPI(routes=router.routes, exception_handlers=HANDLERS, redirect_slashes=False)
+    return including(router)
 
 
-def answer(app: FastAPI, method: str, path: str, **options: Any) -> tuple[int, bytes]:
+def including(router: APIRouter, **options: Any) -> FastAPI:
+    """An application with one router."""
+    app = FastAPI(exception_handlers=HANDLERS, redirect_slashes=False)
+    app.include_router(router, **options)
+    return app
+
+
+def dispatching(app: FastAPI) -> ASGIApp:
+    """The application with its planned routes served as planned."""
+    dispatch = Dispatch(app.router, app.routes, aliases={})
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = app
+        dispatch.find(scope["path"].split("/"), scope)
+        await dispatch(scope, receive, send)
+
+    return AsyncExitStackMiddleware(ExceptionMiddleware(serve, handlers=HANDLERS))
+
+
+def answer(app: ASGIApp, method: str, path: str, **options: Any) -> tuple[int, bytes]:
     """Status and body of one request to an application in this process."""
 
     async def ask() -> httpx.Response:
@@ -105,15 +142,15 @@ JSON = {"Content-Type": "application/json"}
     ],
 )
 def test_answers_are_those_of_a_stock_route(method: str, path: str, options: dict[str, Any]) -> None:
-    stock, compiled = (build(route_class) for route_class in (APIRoute, CompiledRoute))
+    stock, planned = build(APIRoute), dispatching(build(PlannedRoute))
 
     expected = answer(stock, method, path, **options)
-    assert answer(compiled, method, path, **options) == expected
-    assert answer(compiled, method, path, **options) == expected  # also from what it remembers
+    assert answer(planned, method, path, **options) == expected
+    assert answer(planned, method, path, **options) == expected  # also from what it remembers
 
 
 def test_openapi_document_is_that_of_stock_routes() -> None:
-    assert build(CompiledRoute).openapi() == build(APIRoute).openapi()
+    assert build(PlannedRoute).openapi() == build(APIRoute).openapi()
 
 
 async def _takes_a_required_header(x: Annotated[str, Header()]) -> Response:
@@ -140,10 +177,117 @@ async def _takes_a_resource(x: Annotated[int, Depends(_resource)]) -> Response:
     return Response(str(x))
 
 
+def _reads_the_shop(request: Request) -> str:
+    return str(request.path_params["shop"])
+
+
+def _once_more(shop: Annotated[str, Depends(_reads_the_shop)]) -> str:
+    return shop
+
+
+async def _takes_a_dependency_twice(
+    x: Annotated[str, Depends(_reads_the_shop)], y: Annotated[str, Depends(_once_more)]
+) -> Response:
+    return Response(x + y)
+
+
+async def _takes_a_scheme(x: Annotated[Any, Depends(HTTPBearer())]) -> Response:
+    return Response()
+
+
+async def _takes_scopes(x: Annotated[str, Security(_reads_the_shop, scopes=["tasks"])]) -> Response:
+    return Response()
+
+
+async def _answers_anything(shop: Shop) -> str:
+    return shop
+
+
 @pytest.mark.parametrize(
     "endpoint",
-    [_takes_a_required_header, _takes_background_tasks, _takes_a_required_query, _is_no_coroutine, _takes_a_resource],
+    [
+        _takes_a_required_header,
+        _takes_background_tasks,
+        _takes_a_required_query,
+        _is_no_coroutine,
+        _takes_a_resource,
+        _takes_a_dependency_twice,
+        _takes_a_scheme,
+        _takes_scopes,
+        _answers_anything,
+    ],
 )
-def test_endpoint_that_wants_more_is_refused_at_start_up(endpoint: Callable[..., Any]) -> None:
+def test_endpoint_that_wants_more_stops_the_start(endpoint: Callable[..., Any]) -> None:
+    router = APIRouter(route_class=PlannedRoute)
+    router.get("/{shop}", response_model=None)(endpoint)
     with pytest.raises(TypeError):
-        CompiledRoute("/x", endpoint, methods=["GET"], response_model=None)
+        dispatching(including(router))
+
+
+async def _resource_of_a_router() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    ("on_the_router", "on_the_route", "on_include"),
+    [
+        ({"dependencies": [Depends(_resource_of_a_router)]}, {}, {}),
+        ({}, {"dependencies": [Depends(_resource_of_a_router)]}, {}),
+        ({}, {}, {"dependencies": [Depends(_resource_of_a_router)]}),
+        ({"default_response_class": PlainTextResponse}, {}, {}),
+        ({}, {"response_class": PlainTextResponse}, {}),
+        ({}, {}, {"default_response_class": PlainTextResponse}),
+        ({"strict_content_type": False}, {}, {}),
+        ({"max_body_size": None}, {}, {}),
+    ],
+)
+def test_what_is_asked_for_around_an_endpoint_stops_the_start_if_no_plan_does_it(
+    on_the_router: dict[str, Any], on_the_route: dict[str, Any], on_include: dict[str, Any]
+) -> None:
+    router = APIRouter(prefix="/{shop}", route_class=PlannedRoute, **{"max_body_size": 1000, **on_the_router})
+    router.put("/{number}", response_model=None, **on_the_route)(change)
+    with pytest.raises(TypeError):
+        dispatching(including(router, **on_include))
+
+
+def _only_of_mine(request: Request) -> None:
+    if request.path_params["shop"] != "mine":
+        raise HTTPException(403)
+
+
+@pytest.mark.parametrize("place", ["router", "route", "include_router", "application"])
+def test_dependency_that_nobody_takes_runs_wherever_it_is_added(place: str) -> None:
+    def at(name: str) -> dict[str, Any]:
+        return {"dependencies": [Depends(_only_of_mine)]} if place == name else {}
+
+    router = APIRouter(prefix="/{shop}", route_class=PlannedRoute, **at("router"))
+    router.get("", response_model=None, **at("route"))(find)
+    app = FastAPI(exception_handlers=HANDLERS, **at("application"))
+    app.include_router(router, **at("include_router"))
+
+    assert answer(dispatching(app), "GET", "/mine")[0] == 200
+    assert answer(dispatching(app), "GET", "/other")[0] == 403
+
+
+@pytest.mark.parametrize("place", ["router", "route", "include_router"])
+def test_body_limit_holds_wherever_it_is_set(place: str) -> None:
+    def at(name: str) -> dict[str, Any]:
+        return {"max_body_size": 20} if place == name else {}
+
+    router = APIRouter(prefix="/{shop}", route_class=PlannedRoute, **at("router"))
+    router.put("/{number}", response_model=None, **at("route"))(change)
+    app = dispatching(including(router, **at("include_router")))
+
+    assert answer(app, "PUT", "/shop/7", content=b'{"title": "a"}     ', headers=JSON)[0] == 200
+    assert answer(app, "PUT", "/shop/7", content=b'{"title": "a"}      ', headers=JSON)[0] == 200
+    assert answer(app, "PUT", "/shop/7", content=b'{"title": "a"}       ', headers=JSON)[0] == 413
+
+
+def test_dependency_overrides_are_honoured() -> None:
+    app = build(PlannedRoute)
+    planned = dispatching(app)
+    before = answer(planned, "GET", "/shop")
+    app.dependency_overrides[_shop] = lambda: "another"
+
+    assert json.loads(before[1])["shop"] == "shop by GET"
+    assert json.loads(answer(planned, "GET", "/shop")[1])["shop"] == "another"

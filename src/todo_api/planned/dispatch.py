@@ -9,25 +9,25 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import RouteContext, iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from todo_api.planned.route import CompiledRoute
+from todo_api.planned.route import Plan, PlannedRoute
 
 
 @dataclass(slots=True)
 class Resource:
-    """What one path template names: its template and its routes by method."""
+    """What one path template names: its template, and what serves each method; None is FastAPI's router."""
 
     template: str
-    routes: dict[str, BaseRoute] = field(default_factory=dict)
+    plans: dict[str, "Planned | None"] = field(default_factory=dict)
 
     @property
     def allow(self) -> str:
         """The value of ``Allow`` (RFC 9110 §10.2.1)."""
-        return ", ".join(sorted({*self.routes, *(["HEAD"] if "GET" in self.routes else [])}))
+        return ", ".join(sorted({*self.plans, *(["HEAD"] if "GET" in self.plans else [])}))
 
 
 class Dispatch:
@@ -37,6 +37,9 @@ class Dispatch:
         app: FastAPI's router.
         routes: the routes of the application.
         aliases: further templates of planned paths, by the template that they stand for.
+
+    Raises:
+        TypeError: a planned route cannot be planned.
     """
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], aliases: Mapping[str, str]) -> None:
@@ -46,8 +49,9 @@ class Dispatch:
         for context in iter_route_contexts(routes):
             if context.path and ":" not in context.path:  # a converter may match several segments
                 resource = resources.setdefault(context.path, Resource(context.path))
+                planned = Planned.of(context)
                 for method in context.methods or ():
-                    resource.routes.setdefault(method, context.original_route)
+                    resource.plans.setdefault(method, planned)
         for template, resource in resources.items():
             self._add(template, resource)
         for alias, template in aliases.items():
@@ -91,15 +95,32 @@ class Dispatch:
         if resource is None:
             await self._app(scope, receive, send)
             return
-        route = resource.routes.get(scope["method"])
-        if route is None:
+        if scope["method"] not in resource.plans:
             raise HTTPException(405, headers={"Allow": resource.allow})
-        if isinstance(route, CompiledRoute):
-            scope["route"] = route
-            await route.handle(scope, receive, send)
-        else:
+        planned = resource.plans[scope["method"]]
+        if planned is None or planned.overrides:
             del scope["path_params"]  # the router finds its own
             await self._app(scope, receive, send)
+        else:
+            scope["route"] = planned.route
+            await planned.plan.serve(scope, receive, send)
+
+
+@dataclass(slots=True)
+class Planned:
+    """A planned route. ``overrides`` is ``FastAPI.dependency_overrides``: while it holds any, FastAPI serves."""
+
+    route: BaseRoute
+    plan: Plan
+    overrides: Mapping[Any, Any]
+
+    @classmethod
+    def of(cls, context: RouteContext) -> "Planned | None":
+        """The plan of a route; None for one that is not a ``PlannedRoute``."""
+        if not isinstance(context.original_route, PlannedRoute):
+            return None
+        overrides = getattr(context.dependency_overrides_provider, "dependency_overrides", {})
+        return cls(context.original_route, Plan(context), overrides)
 
 
 @dataclass(slots=True)

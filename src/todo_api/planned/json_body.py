@@ -5,41 +5,39 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticUndefined, from_json
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from todo_api.problems import Problem
 
-LONGEST_BODY_BYTES = 64 * 1024
-
-
-async def read_json(request: Request) -> Any:
+async def read_json(request: Request, max_bytes: int) -> Any:
     """The body as Python objects; ``PydanticUndefined`` when it is empty.
 
     Raises:
-        Problem: 413 for more than 64 KiB, announced or sent; 415 for another content type or encoding.
+        HTTPException: 413 for more than ``max_bytes``, announced or sent; 415 for another content type
+            or encoding, with what would be taken in ``Accept`` or ``Accept-Encoding``.
         RequestValidationError: it is not JSON (RFC 8259), or not UTF-8.
     """
     headers = {name: value for name, value in request.scope["headers"] if name in _BODY_HEADERS}
     announced = headers.get(b"content-length", b"0")
-    if len(announced.lstrip(b"0")) > 9 or int(announced) > LONGEST_BODY_BYTES:
-        raise Problem(413)
+    if len(announced.lstrip(b"0")) > 9 or int(announced) > max_bytes:
+        raise HTTPException(413)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Problem(415, headers={"Accept-Encoding": "identity"})
+        raise HTTPException(415, headers={"Accept-Encoding": "identity"})
     chunks, size, more = [], 0, True
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise Problem(400, "The body is incomplete.")  # for the log; nobody listens any more
+            raise HTTPException(400)  # for the log; nobody listens any more
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > LONGEST_BODY_BYTES:
-            raise Problem(413)
+        if size > max_bytes:
+            raise HTTPException(413)
         chunks.append(chunk)
         more = message.get("more_body", False)
     if not size:
         return PydanticUndefined
     if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
-        raise Problem(415, headers={"Accept": "application/json"})
+        raise HTTPException(415, headers={"Accept": "application/json"})
     try:
         value = from_json(b"".join(chunks), allow_inf_nan=False)
     except ValueError:

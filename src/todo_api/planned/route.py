@@ -1,63 +1,84 @@
-"""An ``APIRoute`` whose work is planned once, when the application is put together.
+"""An ``APIRoute`` whose work is planned once, when the application starts.
 
-FastAPI decides on every request what an endpoint wants: it walks the tree of dependencies, opens
-exit stacks and makes a response model's field. Our endpoints want little: parameters, a JSON body,
-dependencies that are plain functions of the request. ``CompiledRoute`` writes that down at start-up
-and then only validates and calls. Endpoints, errors and the OpenAPI document stay FastAPI's own; an
-endpoint that wants more is refused at import.
+FastAPI decides on every request what an endpoint wants: it walks the tree of dependencies, opens exit
+stacks and makes a response model's field. Many endpoints want little: parameters, a JSON body,
+dependencies that are plain functions of the request. A ``Plan`` writes that down at start-up and then
+only validates and calls. Endpoints, errors and the OpenAPI document stay FastAPI's own. What a plan
+cannot do, wherever it was asked for (the route, its router, ``include_router``), stops the start.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isfunction, isgeneratorfunction
 from typing import Any, get_type_hints
 from urllib.parse import parse_qsl
 
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext
 from pydantic_core import PydanticUndefined
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from todo_api.planned.json_body import read_json
 
-KEPT_QUERIES = 256
+CACHED_QUERIES = 256
 """Query strings whose validated values each route remembers: a front end has a few, and sends them over and over."""
 
 Errors = list[Any]
-Fill = Callable[[Request, dict[str, Any], Errors], None]
+Step = Callable[[Request, dict[str, Any], Errors], None]
 """Puts one argument of the endpoint into the dict, or says in the list what is wrong with it."""
 
 
-class CompiledRoute(APIRoute):
-    """A route that plans at start-up how its endpoint's arguments come from a request.
+class PlannedRoute(APIRoute):
+    """A route that ``Dispatch`` serves as planned. Behind FastAPI's own router it is an ordinary one."""
+
+
+class Plan:
+    """What serves the requests for one planned route.
+
+    Args:
+        context: the route as FastAPI sees it where it is included: with the dependencies, the body limit
+            and everything else that its routers and ``include_router`` add.
 
     Raises:
-        TypeError: at start-up, for an endpoint that is not a coroutine function answering a ``Response``,
-            or that takes anything but path, query and header parameters, one JSON body and plain dependencies.
+        TypeError: the endpoint is not a coroutine function that answers a ``Response``; it, or a router
+            on the way to it, asks for something that a plan does not do; it reads a body without a limit.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
-        if not iscoroutinefunction(endpoint) or not issubclass(get_type_hints(endpoint)["return"], Response):
-            raise TypeError(f"{endpoint.__name__} must be a coroutine function that answers a Response")
-        self._fill = _plan(self.dependant)
-        self._body = self.body_field
+    def __init__(self, context: RouteContext) -> None:
+        endpoint = context.endpoint
+        if endpoint is None or not iscoroutinefunction(endpoint) or not _answers_response(endpoint):
+            raise TypeError(f"{endpoint} must be a coroutine function that answers a Response")
+        if not isinstance(context.response_class, DefaultPlaceholder):
+            raise TypeError(f"{endpoint} answers ready responses: a response_class would do nothing")
+        if context.strict_content_type is False:
+            raise TypeError(f"{endpoint} takes bodies of their own content type only")
+        self._endpoint = endpoint
+        self._steps = _steps(context.dependant, set())
+        self._body = context.body_field
+        self._max_body_bytes: int | None = context.max_body_size
+        if self._body is not None and self._max_body_bytes is None:
+            raise TypeError(f"{endpoint} takes a body: give its router a max_body_size")
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that this route's path matches."""
-        if scope["method"] not in (self.methods or ()):
-            raise HTTPException(405)
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, whose path parameters are in its scope.
+
+        Raises:
+            RequestValidationError: the arguments are not what the endpoint takes.
+            HTTPException: 413 or 415, about the body; or what the endpoint raises.
+        """
         request = Request(scope, receive, send)
         arguments: dict[str, Any] = {}
         errors: Errors = []
-        body = await read_json(request) if self._body is not None else None
-        for fill in self._fill:
-            fill(request, arguments, errors)
+        body = None
+        if self._max_body_bytes is not None and self._body is not None:
+            body = await read_json(request, self._max_body_bytes)
+        for step in self._steps:
+            step(request, arguments, errors)
         if self._body is not None:
             if body is PydanticUndefined and not self._body.field_info.is_required():
                 arguments[self._body.name] = self._body.get_default()
@@ -68,11 +89,16 @@ class CompiledRoute(APIRoute):
                 errors += found
         if errors:
             raise RequestValidationError(errors)
-        response = await self.endpoint(**arguments)
+        response = await self._endpoint(**arguments)
         await response(scope, receive, send)
 
 
-def _plan(dependant: Dependant) -> Sequence[Fill]:
+def _answers_response(endpoint: Callable[..., Any]) -> bool:
+    answer = get_type_hints(endpoint).get("return")
+    return isinstance(answer, type) and issubclass(answer, Response)
+
+
+def _steps(dependant: Dependant, seen: set[Callable[..., Any]]) -> list[Step]:
     """One step for each argument, in the order in which FastAPI would name what is wrong."""
     unsupported = (
         *dependant.body_params[1:],
@@ -83,10 +109,12 @@ def _plan(dependant: Dependant) -> Sequence[Fill]:
         dependant.security_scopes_param_name,
         dependant.http_connection_param_name,
         dependant.websocket_param_name,
+        dependant.own_oauth_scopes,
+        dependant.concurrency,
     )
     if any(unsupported):
-        raise TypeError(f"{dependant.call} takes what a compiled route does not give")
-    steps = [_call(dependency) for dependency in dependant.dependencies]
+        raise TypeError(f"{dependant.call} takes what a planned route does not give")
+    steps = [_call(dependency, seen) for dependency in dependant.dependencies]
     steps += [_path_parameter(field) for field in dependant.path_params]
     if dependant.query_params:
         steps.append(_query_parameters(dependant.query_params))
@@ -100,56 +128,63 @@ def _plan(dependant: Dependant) -> Sequence[Fill]:
 _NOT_PLAIN = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
 
 
-def _call(dependency: Dependant) -> Fill:
-    steps, function, name = _plan(dependency), dependency.call, dependency.name
-    if function is None or name is None or dependency.body_params or any(kind(function) for kind in _NOT_PLAIN):
-        raise TypeError(f"{function} is not a plain dependency")
+def _call(dependency: Dependant, seen: set[Callable[..., Any]]) -> Step:
+    """Calls a dependency; its result is an argument, unless a router asks for it and nobody takes it."""
+    function, name = dependency.call, dependency.name
+    if not isfunction(function) or dependency.body_params or any(kind(function) for kind in _NOT_PLAIN):
+        raise TypeError(f"{function} must be a plain function without a body, to be a planned route's dependency")
+    if function in seen:
+        raise TypeError(f"{function} is taken twice: a planned route does not remember what it answered")
+    seen.add(function)
+    steps = _steps(dependency, seen)
 
-    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+    def call(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
         given: dict[str, Any] = {}
         for step in steps:
             step(request, given, errors)
         if not errors:
-            arguments[name] = function(**given)
+            result = function(**given)
+            if name is not None:
+                arguments[name] = result
 
-    return fill
+    return call
 
 
-def _the_request(name: str) -> Fill:
-    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:  # noqa: ARG001 - a Fill
+def _the_request(name: str) -> Step:
+    def step(request: Request, arguments: dict[str, Any], errors: Errors) -> None:  # noqa: ARG001 - a Step
         arguments[name] = request
 
-    return fill
+    return step
 
 
-def _path_parameter(field: Any) -> Fill:
+def _path_parameter(field: Any) -> Step:
     name, alias, validate = field.name, field.alias, field.validate
     location = ("path", alias)
     if field.field_info.annotation is str and not field.field_info.metadata:
 
-        def take(request: Request, arguments: dict[str, Any], errors: Errors) -> None:  # noqa: ARG001 - a Fill
+        def take(request: Request, arguments: dict[str, Any], errors: Errors) -> None:  # noqa: ARG001 - a Step
             arguments[name] = request.scope["path_params"][alias]
 
         return take
 
-    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+    def step(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
         arguments[name], found = validate(request.scope["path_params"][alias], loc=location)
         errors += found
 
-    return fill
+    return step
 
 
 def _defaults(fields: Sequence[Any]) -> dict[str, Any]:
     defaults = {field.name: field.get_default() for field in fields}
     if PydanticUndefined in defaults.values():
-        raise TypeError("a compiled route's query and header parameters must have defaults")
+        raise TypeError("a planned route's query and header parameters must have defaults")
     return defaults
 
 
-def _query_parameters(fields: Sequence[Any]) -> Fill:
+def _query_parameters(fields: Sequence[Any]) -> Step:
     defaults = _defaults(fields)
 
-    @lru_cache(KEPT_QUERIES)
+    @lru_cache(CACHED_QUERIES)
     def read(query: bytes) -> tuple[dict[str, Any], Errors]:
         values, errors = defaults.copy(), []
         given = _parse(query.decode("latin-1"))
@@ -159,12 +194,12 @@ def _query_parameters(fields: Sequence[Any]) -> Fill:
                 errors += found
         return values, errors
 
-    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+    def step(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
         values, found = read(request.scope["query_string"])
         arguments.update(values)
         errors += found
 
-    return fill
+    return step
 
 
 def _parse(query: str) -> dict[str, str]:
@@ -174,11 +209,11 @@ def _parse(query: str) -> dict[str, str]:
     return {name: value for name, _, value in [piece.partition("=") for piece in query.split("&") if piece]}
 
 
-def _header_parameters(fields: Sequence[Any]) -> Fill:
+def _header_parameters(fields: Sequence[Any]) -> Step:
     defaults = _defaults(fields)
     fields_by_header = {field.alias.lower().encode(): field for field in fields}
 
-    def fill(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
+    def step(request: Request, arguments: dict[str, Any], errors: Errors) -> None:
         arguments.update(defaults)
         given: dict[bytes, bytes] = {}
         for name, value in request.scope["headers"]:
@@ -189,4 +224,4 @@ def _header_parameters(fields: Sequence[Any]) -> Fill:
             arguments[field.name], found = field.validate(value.decode("latin-1"), loc=("header", field.alias))
             errors += found
 
-    return fill
+    return step

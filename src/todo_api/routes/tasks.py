@@ -20,8 +20,8 @@ from todo_api.auth import Owner
 from todo_api.db import Pool, Row, Statement, Value, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
-from todo_api.planned.route import CompiledRoute
-from todo_api.problems import FROM_THE_CONNECTION, Problem, documented
+from todo_api.planned.route import PlannedRoute
+from todo_api.problems import FROM_THE_CONNECTION, MAX_BODY_BYTES, Problem, documented
 from todo_api.routes.list_parameters import COMPLETED_PARAMETER, LIST_PARAMETERS, CompletedInQuery, invalid_parameters
 from todo_api.routes.preconditions import (
     IdempotencyKey,
@@ -88,7 +88,8 @@ TaskId = Annotated[
 router = APIRouter(
     prefix="/api/{user_id}/tasks",
     tags=["tasks"],
-    route_class=CompiledRoute,
+    route_class=PlannedRoute,
+    max_body_size=MAX_BODY_BYTES,
     responses=documented(400, 401, 403, *FROM_THE_CONNECTION, 500, 503),
 )
 
