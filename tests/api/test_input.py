@@ -355,7 +355,7 @@ class TestPathAndQuery:
     def test_control_character_in_the_path_answers_404(self, server: Server, alice: User, id: str) -> None:
         assert ask(server, f"{alice.base}/{id}", token(alice.id)).status == 404
 
-    @pytest.mark.parametrize("value", ["", "ALL", "all%20", "pending,completed", "%00", "%FF", "null", "x" * 5000])
+    @pytest.mark.parametrize("value", ["ALL", "all%20", "pending,completed", "%00", "%FF", "null", "x" * 5000])
     def test_unknown_status_answers_400(self, server: Server, alice: User, value: str) -> None:
         answer = ask(server, f"{alice.base}?status={value}", token(alice.id))
 
