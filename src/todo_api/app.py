@@ -34,7 +34,7 @@ from todo_api.middleware.request import RequestMiddleware
 from todo_api.observability import METRICS, tracing
 from todo_api.planned.dispatch import Dispatch
 from todo_api.routes import health, tasks
-from todo_api.routes.docs import serve_docs
+from todo_api.routes.docs import serve_docs, serve_home
 from todo_api.routes.openapi import DESCRIPTION, describe
 from todo_api.settings import Settings
 from todo_api.tokens import JwksClient, Verifier
@@ -110,7 +110,11 @@ def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) ->
     )
     app.include_router(tasks.router)
     app.include_router(health.router)
-    serve_docs(app, sample_secret=sample_secret)
+    if settings.metrics_port is None:
+        app.include_router(health.metrics_router)
+    serve_home(app, documented=settings.docs)
+    if settings.docs:
+        serve_docs(app, sample_secret=sample_secret)
     return app
 
 
@@ -155,7 +159,8 @@ def _lifespan(
         _spare_the_collector()
         _end_with_the_parent()
         try:
-            yield {"database": database, "schema_head": schema_head}  # what requests find in their state
+            # What requests find in their state:
+            yield {"database": database, "readiness": health.Readiness(database, schema_head)}
         finally:
             METRICS.write()
             await database.close()

@@ -23,6 +23,7 @@ from todo_api import __version__, migrations
 from todo_api.doctor import examine
 from todo_api.local import postgres
 from todo_api.local.banner import is_coloured, render
+from todo_api.observability import serve_metrics
 from todo_api.routes.docs import SAMPLE_USER, sample_token
 from todo_api.server.run import run
 from todo_api.settings import Settings, load_settings
@@ -117,6 +118,8 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.zero_configuration:
             stack.enter_context(_own_database(settings))
             _print_banner(settings)
+        if settings.metrics_port:
+            _serve_metrics(settings.host, settings.metrics_port)
         run(
             host=settings.host,
             port=settings.port,
@@ -126,6 +129,13 @@ def _serve(options: argparse.Namespace) -> int:
             client_seconds=settings.client_seconds,
         )
     return 0
+
+
+def _serve_metrics(host: str, port: int) -> None:
+    try:
+        serve_metrics(host, port)
+    except OSError as error:
+        sys.exit(f"METRICS_PORT: {host} port {port} cannot be listened on: {error.strerror}.")
 
 
 @contextmanager

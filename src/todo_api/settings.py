@@ -18,12 +18,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from todo_api.database_url import is_pooled, normalise
 from todo_api.local.secret import check_secret, sample_secret
+from todo_api.middleware.cors import DEFAULT_PORTS, as_browsers_send
 
 ENV_FILE = ".env"
-DEFAULT_PORTS = {"http": 80, "https": 443}
 # Not 134744072 or 0x8080808, which are IPv4 addresses (WHATWG URL §3.5); ASCII, because IDNA makes a dot of "。".
 PRIVATE_NAME = re.compile(r"(?!(\d+|0x[\da-f]*)$)[\w-]+|[\w.-]+\.(localhost|local|internal)", re.ASCII)
-ORIGIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Settings(BaseSettings):
@@ -89,6 +88,10 @@ class Settings(BaseSettings):
         description="exact origins of the front ends, comma-separated. Unset: none; "
         "http://localhost:3000 while DATABASE_URL is unset.",
     )
+    docs: bool = Field(default=True, description="false serves neither /docs nor /openapi.json.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="port of its own for /metrics; 0: no metrics. Unset: /metrics on PORT."
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     host: str = Field("127.0.0.1", description="address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on.")
@@ -120,10 +123,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for origin in origins or ():
-            if not ORIGIN.fullmatch(origin):
-                raise ValueError("each must be an origin such as https://app.example.com; * is not allowed")
-        return origins
+        return None if origins is None else tuple(map(as_browsers_send, origins))
 
     @field_validator("log_level")
     @classmethod

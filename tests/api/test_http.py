@@ -47,7 +47,6 @@ class TestUnknownRoute:
     @pytest.mark.parametrize(
         "path",
         [
-            "/",
             "/x",
             "/health/x",
             "/healthz",
@@ -269,6 +268,88 @@ class TestRequestId:
             assert response.json()["request_id"] == response.headers["x-request-id"] != "not usable"
 
 
+class TestHome:
+    @pytest.mark.parametrize("accept", ["text/html,application/xhtml+xml,*/*;q=0.8", "text/html"])
+    def test_is_a_page_for_browsers(self, nobody: httpx.Client, accept: str) -> None:
+        response = nobody.get("/", headers={"Accept": accept})
+
+        assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert 'href="docs"' in response.text
+        assert "/api/tasks" in response.text
+        assert "Accept" in listed(response.headers["vary"])
+
+    @pytest.mark.parametrize("accept", ["*/*", "application/json"])
+    def test_is_json_for_programs(self, nobody: httpx.Client, accept: str) -> None:
+        response = nobody.get("/", headers={"Accept": accept})
+        links = response.json()
+
+        assert links.pop("title") == "Todo API"
+        assert re.fullmatch(r"[0-9.]+", links.pop("version"))
+        assert links == {"tasks": "api/tasks", "documentation": "docs", "openapi": "openapi.json"}
+
+    def test_answers_head_and_nothing_but_get(self, nobody: httpx.Client) -> None:
+        assert nobody.head("/").status_code == 200
+        assert listed(nobody.post("/").headers["allow"]) == {"GET", "HEAD"}
+
+
+class TestPathsWithoutAUser:
+    def test_are_the_tokens_own_users(self, alice: User, bob: User) -> None:
+        created = alice.http.post("/api/tasks", json={"title": "Buy milk"})
+        task = created.json()
+
+        assert created.status_code == 201
+        assert alice.http.get(alice.path(task)).json() == task
+        assert alice.http.get("/api/tasks").json() == alice.http.get(alice.base).json() == [task]
+        assert alice.http.get("/api/tasks/").content == alice.http.get("/api/tasks").content
+        assert alice.http.get(f"/api/tasks/{task['id']}").content == alice.http.get(alice.path(task)).content
+        assert alice.http.patch(f"/api/tasks/{task['id']}/complete").json()["completed"] is True
+        assert alice.http.put(f"/api/tasks/{task['id']}", json={"title": "Buy tea"}).json()["title"] == "Buy tea"
+        assert bob.http.get("/api/tasks").json() == []
+        assert_problem(bob.http.get(f"/api/tasks/{task['id']}"), 404, "not_found")
+        assert alice.http.delete(f"/api/tasks/{task['id']}").status_code == 200
+
+    def test_need_a_token(self, nobody: httpx.Client) -> None:
+        for path in ("/api/tasks", "/api/tasks/1", "/api/tasks/1/complete", "/api/x", "/api/x/y/z"):
+            assert_problem(nobody.get(path), 401, "unauthorized")
+
+    def test_take_nothing_from_a_user_whose_id_is_tasks(self, server: Server, alice: User) -> None:
+        user = server.user("tasks")
+        task = user.create()
+
+        assert task in user.http.get("/api/tasks/tasks").json()
+        assert user.http.get(f"/api/tasks/tasks/{task['id']}").json() == task
+        assert user.http.get(f"/api/tasks/{task['id']}").json() == task
+        assert_problem(alice.http.get("/api/tasks/tasks"), 403, "forbidden")
+
+    def test_other_method_answers_405(self, alice: User) -> None:
+        response = alice.http.put("/api/tasks", json={})
+
+        assert_problem(response, 405, "method_not_allowed")
+        assert listed(response.headers["allow"]) == {"GET", "HEAD", "POST"}
+
+    def test_of_better_auth_are_elsewhere(self, nobody: httpx.Client, alice: User) -> None:
+        for client in (nobody, alice.http):
+            for path in ("/api/auth/sign-in/email", "/api/auth/get-session", "/api/auth"):
+                assert "Better Auth" in assert_problem(client.post(path), 404, "not_found")["detail"]
+
+
+class TestSecurityHeaders:
+    def test_are_on_every_response(self, nobody: httpx.Client, alice: User) -> None:
+        preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT"}
+        responses = [
+            *map(nobody.get, [*OPERATIONS, "/", "/x", "/docs/assets/docs.js"]),
+            alice.http.get(alice.base),
+            alice.http.post(alice.base, json={}),
+            nobody.get(alice.base),
+            nobody.options(alice.base, headers=preflight),
+            nobody.options(alice.base, headers={**preflight, "Origin": "https://evil.example.com"}),
+        ]
+
+        for response in responses:
+            assert response.headers.get_list("x-content-type-options") == ["nosniff"]
+            assert response.headers.get_list("referrer-policy") == ["no-referrer"]
+
+
 class TestPreflight:
     def preflight(self, client: httpx.Client, path: str, origin: str = ORIGIN, **more: str) -> httpx.Response:
         asked = {"Access-Control-Request-Method": "PUT", "Origin": origin}
@@ -298,6 +379,16 @@ class TestPreflight:
             asked = self.preflight(nobody, "/api/x/tasks", Access_Control_Request_Headers=spelled)
 
             assert asked.status_code == 200
+
+    def test_from_a_public_page_to_a_private_network_is_allowed_to_an_allowed_origin(
+        self, nobody: httpx.Client
+    ) -> None:
+        asked = {"Access_Control_Request_Private_Network": "true"}
+        response = self.preflight(nobody, "/api/x/tasks", **asked)
+
+        assert (response.status_code, response.headers["access-control-allow-private-network"]) == (200, "true")
+        assert "access-control-allow-private-network" not in self.preflight(nobody, "/api/x/tasks").headers
+        assert self.preflight(nobody, "/api/x/tasks", "https://evil.example.com", **asked).status_code == 400
 
     @pytest.mark.parametrize(
         "origin",
@@ -503,19 +594,33 @@ class TestMetrics:
 class TestDocs:
     def test_page_and_its_assets_come_from_here(self, nobody: httpx.Client) -> None:
         page = nobody.get("/docs")
-        links = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""", page.text)
+        script = nobody.get("/docs/assets/docs.js")
+        links = re.findall(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""", page.text + script.text)
 
         assert page.headers["content-type"] == "text/html; charset=utf-8"
-        assert {"/openapi.json"} < set(links)
+        assert {"openapi.json", "docs/assets/docs.js", "docs/assets/swagger-ui-bundle.js"} < set(links)
         for link in links:
-            assert re.match(r"/[^/]", link)
-            assert nobody.get(link).status_code == 200
+            assert re.match(r"[a-z]+[./]", link)  # relative: it holds below any prefix
+            assert nobody.get(f"/{link}").status_code == 200
         assert not re.search(r"(https?:)?//[a-z0-9]", page.text)
+
+    def test_page_is_framed_by_nobody_and_runs_only_scripts_from_here(self, nobody: httpx.Client) -> None:
+        for path in ("/docs", "/"):
+            page = nobody.get(path, headers={"Accept": "text/html"})
+            policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+
+            assert policy["frame-ancestors"] == "'none'"
+            assert policy["default-src"] == "'none'"
+            assert policy["script-src"] == "'self'"
+            assert "<script>" not in page.text
+
+    def test_page_keeps_no_token_in_the_browser(self, nobody: httpx.Client) -> None:
+        assert "persistAuthorization: false" in nobody.get("/docs/assets/docs.js").text
 
     def test_page_signs_nobody_in_where_a_database_is_configured(self, nobody: httpx.Client) -> None:
         page = nobody.get("/docs")
 
-        assert "const sample = null;" in page.text
+        assert '<body data-sample="null">' in page.text
         assert "eyJ" not in page.text
         assert page.headers["cache-control"] == "no-store"
 

@@ -82,10 +82,20 @@ def test_nothing_that_asks_again_and_again_asks_the_database() -> None:
 
 
 def test_ports_are_the_images() -> None:
-    (port,) = container(PODS["service"])["ports"]
+    ports = {port["name"]: port["containerPort"] for port in container(PODS["service"])["ports"]}
     exposed = int(parse(PROJECT / "Dockerfile")[-1].last("EXPOSE").rest)
 
-    assert port["containerPort"] == FLY["http_service"]["internal_port"] == FLY["metrics"]["port"] == exposed
+    assert ports["http"] == FLY["http_service"]["internal_port"] == exposed
+
+
+def test_metrics_have_a_port_of_their_own_which_is_not_published() -> None:
+    ports = {port["name"]: port["containerPort"] for port in container(PODS["service"])["ports"]}
+    annotations = SERVICE["spec"]["template"]["metadata"]["annotations"]
+    (service,) = [part for part in MANIFESTS if part["kind"] == "Service"]
+
+    assert str(ports["metrics"]) == given(PODS["service"])["METRICS_PORT"] == annotations["prometheus.io/port"]
+    assert [port["targetPort"] for port in service["spec"]["ports"]] == ["http"]
+    assert str(FLY["metrics"]["port"]) == FLY["env"]["METRICS_PORT"] != str(FLY["http_service"]["internal_port"])
 
 
 def test_release_step_migrates() -> None:

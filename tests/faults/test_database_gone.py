@@ -16,6 +16,7 @@ from tests.faults.postgres import OwnPostgres, own_postgres
 from tests.harness import Server, User, database_url, serving
 from tests.proxies import Proxy, proxying, url_through
 from todo_api import migrations
+from todo_api.middleware.errors import SCHEMA_OUTDATED
 
 PATIENCE_SECONDS = 5.0
 
@@ -77,6 +78,7 @@ class TestStopped:
 
     def test_process_is_alive_and_not_ready(self, stopped: User) -> None:
         assert stopped.http.get("/health").status_code == 200
+        wait_until(lambda: stopped.http.get("/ready").status_code == 503)
         assert_unavailable(stopped.http.get("/ready"))
 
     def test_refusals_come_before_the_database(self, stopped: User) -> None:
@@ -111,7 +113,7 @@ class TestStopped:
 
 
 class TestNotMigrated:
-    def test_answer_names_the_command_and_the_command_repairs_it(self, postgres: str, tmp_path: Path) -> None:
+    def test_log_names_the_command_and_the_command_repairs_it(self, postgres: str, tmp_path: Path) -> None:
         name = f"empty_{tmp_path.name.replace('-', '_')[-20:]}_{time.time_ns()}"
         url = database_url(postgres, name)
         with psycopg.connect(postgres, autocommit=True) as connection:
@@ -121,8 +123,11 @@ class TestNotMigrated:
                 user = server.user()
                 with ThreadPoolExecutor(20) as pool:
                     answers = list(pool.map(lambda _: user.http.get(user.base), range(40)))
-                for response in [*answers, user.http.post(user.base, json={"title": "x"}), user.http.get("/ready")]:
-                    assert "`todo-api migrate`" in assert_unavailable(response)["detail"]
+                assert "`todo-api migrate`" in assert_unavailable(user.http.get("/ready"))["detail"]
+                for response in [*answers, user.http.post(user.base, json={"title": "x"})]:
+                    assert assert_unavailable(response)["detail"] == SCHEMA_OUTDATED
+                reasons = {line["reason"] for line in server.log(event="database.failed")}
+                assert all("`todo-api migrate`" in reason for reason in reasons), reasons
                 migrations.upgrade(url)
 
                 assert user.http.get("/ready").status_code == 200
@@ -155,7 +160,7 @@ class TestNotProtected:
         with psycopg.connect(own.url, autocommit=True) as connection:
             connection.execute(damage)
             try:
-                assert client.get("/ready").status_code == 503
+                wait_until(lambda: client.get("/ready").status_code == 503)  # it holds for some seconds
             finally:
                 connection.execute(repair)
 

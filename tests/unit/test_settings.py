@@ -229,6 +229,20 @@ class TestOrigins:
         assert given.allowed_origins == ("https://app.example.com", "http://localhost:3000")
 
     @pytest.mark.parametrize(
+        ("origin", "sent"),
+        [
+            ("HTTPS://App.Example.COM", "https://app.example.com"),
+            ("https://app.example.com:443", "https://app.example.com"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://localhost:443", "http://localhost:443"),
+            ("https://app.example.com:0443", "https://app.example.com"),
+            ("https://[::1]:3000", "https://[::1]:3000"),
+        ],
+    )
+    def test_origin_is_understood_as_browsers_send_it(self, origin: str, sent: str) -> None:
+        assert settings(cors_origins=origin).allowed_origins == (sent,)
+
+    @pytest.mark.parametrize(
         "origin",
         [
             "*",

@@ -13,7 +13,7 @@ from todo_api.observability.events import (
     failed,
 )
 from todo_api.observability.log import Log, configure_logging, observe
-from todo_api.observability.metrics import METRICS, METRICS_CONTENT_TYPE, Metrics
+from todo_api.observability.metrics import METRICS, METRICS_CONTENT_TYPE, Metrics, serve_metrics
 
 __all__ = [
     "METRICS",
@@ -32,4 +32,5 @@ __all__ = [
     "configure_logging",
     "failed",
     "observe",
+    "serve_metrics",
 ]

@@ -18,7 +18,7 @@ from typing import Final
 
 from msgspec import MsgspecError, Struct, field
 from msgspec.json import decode, encode
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -161,6 +161,20 @@ class Metrics(Collector):
         registry = CollectorRegistry()  # memory and processor time of one worker among several would mislead
         registry.register(self)
         return generate_latest(registry)
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Serve the metrics of this process, or of all workers, on a port of their own, in a thread.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    directory = _shared_directory()
+    registry = REGISTRY
+    if directory is not None:
+        registry = CollectorRegistry()
+        registry.register(Metrics(directory))
+    start_http_server(port, addr=host, registry=registry)
 
 
 def _shared_directory() -> Path | None:

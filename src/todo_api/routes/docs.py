@@ -1,63 +1,44 @@
-"""``/docs`` and ``/openapi.json``: the interactive documentation, every asset served from here.
+"""What people read in a browser: ``/docs`` with ``/openapi.json``, and the first page, ``/``.
 
-With a sample secret the page signs its reader in as the sample user, so that "Try it out" works at
-once. That is for the zero-configuration mode alone: whoever opens the page gets the token.
+Every asset is served from here, and every link is relative, so that the pages work below a prefix that a
+proxy strips. With a sample secret the documentation signs its reader in as the sample user, so that "Try
+it out" works at once. That is for the zero-configuration mode alone: whoever opens the page gets the token.
 """
 
 import json
 import time
+from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Final
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
 from starlette.responses import HTMLResponse, JSONResponse
 
 from todo_api.problems import Problem
 from todo_api.tokens import sign
 
-SAMPLE_USER = "demo-user"
-SAMPLE_TOKEN_SECONDS = 7 * 24 * 3600
-ASSET_TYPES = {
+SAMPLE_USER: Final = "demo-user"
+SAMPLE_TOKEN_SECONDS: Final = 7 * 24 * 3600
+ASSET_TYPES: Final = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
-PAGE = Template("""\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<link rel="icon" href="/docs/assets/favicon-32x32.png">
-<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="/docs/assets/swagger-ui-bundle.js"></script>
-<script>
-const sample = $sample;
-const named = (key, value) =>
-  value?.in === "path" && value.name === "user_id" ? { ...value, example: sample.user } : value;
-const ui = SwaggerUIBundle({
-  url: "/openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  tryItOutEnabled: true,
-  persistAuthorization: !sample, // a kept sample token would outlive the secret that signed it
-  onComplete: () => sample && ui.preauthorizeApiKey("bearer", sample.token),
-  responseInterceptor: (response) => {
-    if (sample && response.url.endsWith("/openapi.json")) {
-      response.text = JSON.stringify(JSON.parse(response.text, named));
-    }
-    return response;
-  },
-});
-</script>
-</body>
-</html>
-""")
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS: Final = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-store"}
+DOCUMENTATION: Final = (
+    '<p>Read the <a href="docs">interactive documentation</a>, '
+    'or have a client generated from the <a href="openapi.json">OpenAPI document</a>.</p>'
+)
+
+_PAGES = files("todo_api.routes") / "pages"
+_DOCS = Template((_PAGES / "docs.html").read_text())
+_HOME = Template((_PAGES / "home.html").read_text())
 
 
 def sample_token(secret: SecretStr) -> str:
@@ -67,20 +48,22 @@ def sample_token(secret: SecretStr) -> str:
 
 
 def serve_docs(app: FastAPI, *, sample_secret: SecretStr | None) -> None:
-    """Add the page, its assets and the document to ``app``.
+    """Add the documentation, its assets and the OpenAPI document to ``app``.
 
     Args:
         app: the application that the page describes.
         sample_secret: signs the page's reader in as the sample user; None leaves that to the reader.
     """
-    resources = files("fastapi_swagger") / "resources"
-    assets = {name: (resources / name).read_bytes() for name in ASSET_TYPES}
+    swagger = files("fastapi_swagger") / "resources"
+    assets = {name: ((swagger / name).read_bytes(), media_type) for name, media_type in ASSET_TYPES.items()}
+    assets["docs.js"] = (_PAGES / "docs.js").read_bytes(), "text/javascript"
 
     @app.get("/docs/assets/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:
         if name not in assets:
             raise Problem(404)
-        return Response(assets[name], media_type=ASSET_TYPES[name], headers={"Cache-Control": "max-age=86400"})
+        content, media_type = assets[name]
+        return Response(content, media_type=media_type, headers={"Cache-Control": "max-age=86400"})
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
@@ -88,7 +71,28 @@ def serve_docs(app: FastAPI, *, sample_secret: SecretStr | None) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        # The token's letters, digits, dots and dashes cannot end a script.
         sample = None if sample_secret is None else {"user": SAMPLE_USER, "token": sample_token(sample_secret)}
-        page = PAGE.substitute(title=app.title, sample=json.dumps(sample))
-        return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+        page = _DOCS.substitute(title=app.title, sample=escape(json.dumps(sample)))
+        return HTMLResponse(page, headers=PAGE_HEADERS)
+
+
+def serve_home(app: FastAPI, *, documented: bool) -> None:
+    """Add ``/``: a page for browsers, JSON for programs (RFC 9110 §12.5.1).
+
+    Args:
+        app: the application to introduce.
+        documented: whether there is documentation to lead to.
+    """
+    links = {"tasks": "api/tasks", **({"documentation": "docs", "openapi": "openapi.json"} if documented else {})}
+
+    @app.get("/", include_in_schema=False)
+    async def home(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            content = {"title": app.title, "version": app.version, **links}
+            return JSONResponse(content, headers={"Vary": "Accept"})
+        page = _HOME.substitute(
+            title=app.title,
+            version=app.version,
+            documentation=DOCUMENTATION if documented else "",
+        )
+        return HTMLResponse(page, headers={**PAGE_HEADERS, "Vary": "Accept"})

@@ -1,15 +1,22 @@
 """What operators and their machines ask: is it alive, is it ready, how is it doing."""
 
-from typing import Literal
+import asyncio
+from math import inf
+from typing import Final, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from todo_api import database_state
+from todo_api.db import Pool
 from todo_api.observability import METRICS, METRICS_CONTENT_TYPE, DatabaseFailed, observe
 from todo_api.problems import FROM_THE_CONNECTION, Problem, documented
 
+READY_SECONDS: Final = 3.0
+"""How long the service is ready without asking the database again."""
+
 router = APIRouter(tags=["operations"], responses=documented(*FROM_THE_CONNECTION))
+metrics_router = APIRouter(tags=["operations"], responses=documented(*FROM_THE_CONNECTION))
 
 
 class Health(BaseModel):
@@ -22,6 +29,38 @@ class Ready(Health):
     """The answer of ``/ready``."""
 
     read_only: bool
+
+
+class Readiness:
+    """Whether the database is ready: asked once for all who want to know at the same time, and good for a while.
+
+    Anybody may ask, so that asking must not cost a round trip each.
+    """
+
+    def __init__(self, database: Pool, schema_head: str) -> None:
+        self._database = database
+        self._schema_head = schema_head
+        self._ready_until = -inf
+        self._check: asyncio.Task[bool] | None = None
+
+    async def require(self) -> bool:
+        """Return when the database is ready; whether it can only be read.
+
+        Raises:
+            DatabaseUnusable: it answers, but cannot be used.
+            DatabaseError: it does not answer.
+        """
+        if self._check is None or (self._check.done() and self._loop_time() >= self._ready_until):
+            self._check = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._check)
+
+    async def _ask(self) -> bool:
+        read_only = await database_state.check(self._database, self._schema_head)
+        self._ready_until = self._loop_time() + READY_SECONDS
+        return read_only
+
+    def _loop_time(self) -> float:
+        return asyncio.get_running_loop().time()
 
 
 @router.get("/health", operation_id="health")
@@ -38,17 +77,17 @@ async def health() -> Health:
 async def ready(request: Request) -> Ready:
     """The database answers, its schema is the one this version needs, row-level security is in force.
 
-    `read_only` tells that it is a standby, where writes answer 503.
+    `read_only` tells that it is a standby, where writes answer 503. What was found holds for some seconds.
     """
+    readiness: Readiness = request.state.readiness
     try:
-        read_only = await database_state.check(request.state.database, request.state.schema_head)
+        return Ready(read_only=await readiness.require())
     except database_state.DatabaseUnusable as error:
         observe(DatabaseFailed(str(error)))
         raise Problem(503, str(error)) from None
-    return Ready(read_only=read_only)
 
 
-@router.get(
+@metrics_router.get(
     "/metrics",
     operation_id="metrics",
     response_class=Response,

@@ -1,0 +1,26 @@
+// Starts Swagger UI. While the service uses its sample secret, the page is signed in as the sample user.
+
+const sample = JSON.parse(document.body.dataset.sample);
+
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  persistAuthorization: false, // a token in the browser's storage would be any later script's to read
+  responseInterceptor: (response) => {
+    if (response.url.endsWith("/openapi.json")) {
+      const document = JSON.parse(response.text, sample ? withSampleUser : undefined);
+      document.servers = [{ url: new URL(".", location.href).href.replace(/\/$/, "") }]; // also below a prefix
+      response.text = JSON.stringify(document);
+    }
+    return response;
+  },
+  onComplete() {
+    if (sample) this.ui.preauthorizeApiKey("bearer", sample.token);
+  },
+});
+
+function withSampleUser(key, value) {
+  return value?.in === "path" && value.name === "user_id" ? { ...value, example: sample.user } : value;
+}
