@@ -5,6 +5,7 @@ the span inside. Both are put in place only when traces are exported, so that th
 No span carries a title, a description, a search text, a token or SQL.
 """
 
+import random
 import re
 from functools import cache
 from importlib import import_module
@@ -12,6 +13,7 @@ from threading import Thread
 from typing import Any, Protocol
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from starlette.types import Scope
 
 from todo_api.db import DatabaseError, Pool, Row, Statement, Value
@@ -46,10 +48,35 @@ def exporting_to(endpoint: str, version: str) -> Provider:
     given = resources.OTELResourceDetector().detect()  # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win
     resource = resources.Resource.create().merge(named).merge(given)
     provider: Any = sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.sampler = OwnDecision(provider.sampler)
     exporter = otlp.OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
     provider.add_span_processor(export.BatchSpanProcessor(exporter))
     made: Provider = provider
     return made
+
+
+class OwnDecision:
+    """A sampler that decides by itself whether a request is sampled, whatever its ``traceparent`` says.
+
+    A client chooses the sampled flag and the trace id, and ratio samplers go by these: the traces of the
+    service would be what clients want them to be. The trace is continued all the same.
+
+    Args:
+        sampler: decides, as if the request began a trace of its own.
+    """
+
+    def __init__(self, sampler: Any) -> None:
+        self._sampler = sampler
+
+    def should_sample(self, parent_context: Context | None, trace_id: int, *details: Any, **more: Any) -> Any:
+        """Whether a span is sampled; see OpenTelemetry's ``Sampler``."""
+        if trace.get_current_span(parent_context).get_span_context().is_remote:
+            parent_context, trace_id = Context(), random.getrandbits(128)
+        return self._sampler.should_sample(parent_context, trace_id, *details, **more)
+
+    def get_description(self) -> str:
+        """What it is called in diagnostics."""
+        return f"OwnDecision({self._sampler.get_description()})"
 
 
 def export_the_rest(provider: Provider) -> None:
