@@ -496,11 +496,13 @@ class TestCors:
 
 
 class TestProbes:
-    @pytest.mark.parametrize("path", ["/health", "/ready"])
-    def test_answer_ok(self, nobody: httpx.Client, path: str) -> None:
+    @pytest.mark.parametrize(
+        ("path", "content"), [("/health", b'{"status":"ok"}'), ("/ready", b'{"status":"ok","read_only":false}')]
+    )
+    def test_answer_ok(self, nobody: httpx.Client, path: str, content: bytes) -> None:
         response = nobody.get(path)
 
-        assert (response.status_code, response.content) == (200, b'{"status":"ok"}')
+        assert (response.status_code, response.content) == (200, content)
         assert response.headers["content-type"] == "application/json"
 
     def test_health_needs_no_database(self, without_database: Server) -> None:

@@ -18,7 +18,7 @@ from tests.proxies import Proxy, proxying, url_through
 from todo_api import migrations
 from todo_api.middleware.errors import SCHEMA_OUTDATED
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0
 
 pytestmark = pytest.mark.xdist_group("gone")
 
@@ -78,7 +78,7 @@ class TestStopped:
 
     def test_process_is_alive_and_not_ready(self, stopped: User) -> None:
         assert stopped.http.get("/health").status_code == 200
-        wait_until(lambda: stopped.http.get("/ready").status_code == 503)
+        _wait_for(lambda: stopped.http.get("/ready").status_code == 503)
         assert_unavailable(stopped.http.get("/ready"))
 
     def test_refusals_come_before_the_database(self, stopped: User) -> None:
@@ -160,7 +160,7 @@ class TestNotProtected:
         with psycopg.connect(own.url, autocommit=True) as connection:
             connection.execute(damage)
             try:
-                wait_until(lambda: client.get("/ready").status_code == 503)  # it holds for some seconds
+                _wait_for(lambda: client.get("/ready").status_code == 503)  # it holds for some seconds
             finally:
                 connection.execute(repair)
 

@@ -107,7 +107,7 @@ export interface paths {
          * Ready
          * @description The database answers, its schema is the one this version needs, row-level security is in force.
          *
-         *     `read_only` tells that it is a standby, where writes answer 503.
+         *     `read_only` tells that it is a standby, where writes answer 503. What was found holds for some seconds.
          */
         get: operations["ready"];
         put?: never;
