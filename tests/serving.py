@@ -1,69 +1,102 @@
 """A server of ours inside the process of a test, around any application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Self
 
 import uvicorn
 from uvicorn.server import ServerState
 
-from todo_api.server.connection import HttpProtocol
-from todo_api.server.event_loop import EventLoop
+from todo_api.server.connection import Connection
+from todo_api.server.event_loop import EventLoop, Listener
+from todo_api.server.listening import listen
+from todo_api.server.worker import Limits, Worker
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
+LIMITS = Limits(client_seconds=60, keep_alive_seconds=60, max_connections=100, max_buffered_bytes=2**26)
+
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+Play = Callable[[], Awaitable[None]]
 
 
-@asynccontextmanager
-async def listening(app: Any, *, most_connections: int = 100) -> AsyncIterator[tuple[int, Connect]]:
-    """The port of a server in this process, and what opens a connection to it."""
-    async with listener(app, most_connections) as door:
-        port = door.sockets[0].getsockname()[1]
-        clients = []
-
-        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            clients.append(await asyncio.open_connection("127.0.0.1", port))
-            return clients[-1]
-
-        try:
-            yield port, connect
-        finally:
-            for _, writer in clients:
-                writer.transport.abort()
+def error_response(status: int, scope: dict[str, Any]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """What this server answers itself."""
+    return [(b"x-path", scope.get("raw_path", b"none"))], b"error %d" % status
 
 
-@asynccontextmanager
-async def listener(app: Any, most_connections: int = 100) -> AsyncIterator[Any]:
-    """A server in this process."""
-    config = uvicorn.Config(app, ws="none", access_log=False)
-    config.load()
-    state = ServerState()
+class Serving:
+    """A server in this process.
 
-    def connection() -> HttpProtocol:
-        return HttpProtocol(
-            config=config, server_state=state, app_state={}, client_seconds=60, most_connections=most_connections
-        )
+    Args:
+        app: the ASGI application.
+        before_write: called before responses are written.
+        limits: what differs from LIMITS.
+    """
 
-    door = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
-    try:
-        yield door
-    finally:
-        door.close()
-        await turns(3)
-        for open_connection in list(HttpProtocol.open_connections):
-            open_connection.transport.abort()
-        await turns(3)
+    def __init__(self, app: Any, before_write: Callable[[], None] = lambda: None, **limits: Any) -> None:
+        self.worker = Worker(replace(LIMITS, **limits), error_response, before_write)
+        self.state = ServerState()
+        self.app_state: dict[str, Any] = {}
+        self._config = uvicorn.Config(app, ws="none", access_log=False)
+        self._config.load()
+        self._clients: list[asyncio.StreamWriter] = []
+        self.listener: Listener
+        self.port = 0
+
+    @property
+    def connections(self) -> set[Connection]:
+        """The open connections."""
+        return self.state.connections  # type: ignore[return-value] # uvicorn names its own protocols
+
+    @property
+    def connection(self) -> Connection:
+        """The only open connection."""
+        (connection,) = self.connections
+        return connection
+
+    def protocol(self) -> Connection:
+        """A connection's protocol, as uvicorn asks for one."""
+        return self.worker(self._config, self.state, self.app_state)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A client's connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self._clients.append(writer)
+        return reader, writer
+
+    async def until(self, true: Callable[[], Any]) -> None:
+        """Wait for a condition."""
+        async with asyncio.timeout(20):
+            while not true():  # noqa: ASYNC110 - what is waited for happens between sockets
+                await asyncio.sleep(0.001)
+
+    async def __aenter__(self) -> Self:
+        (sock,) = listen("127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, EventLoop)
+        self.port = sock.getsockname()[1]
+        self.listener = await loop.create_server(self.protocol, sock=sock)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for writer in self._clients:
+            writer.transport.abort()
+        self.listener.close()
+        await iterations(3)
+        for connection in list(self.connections):
+            connection.transport.abort()
+        await self.until(lambda: not self.connections)
 
 
-async def turns(count: int) -> None:
-    """Let the event loop turn."""
+async def iterations(count: int) -> None:
+    """Let the event loop run for a while."""
     for _ in range(count):
         await asyncio.sleep(0.001)
 
 
-def on_our_loop(play: Callable[[], Awaitable[None]]) -> None:
+def on_our_loop(play: Play) -> None:
     """Run a scene on the service's event loop."""
     with asyncio.Runner(loop_factory=EventLoop) as runner:
         runner.run(play())  # type: ignore[arg-type]

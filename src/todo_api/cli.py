@@ -15,6 +15,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from pydantic import SecretStr
@@ -23,9 +24,11 @@ from todo_api import __version__, migrations
 from todo_api.doctor import examine
 from todo_api.local import postgres
 from todo_api.local.banner import is_coloured, render
-from todo_api.observability import serve_metrics
+from todo_api.middleware.rejected import error_response
+from todo_api.observability import configure_logging, flush_log, serve_metrics
 from todo_api.routes.docs import SAMPLE_USER, sample_token
-from todo_api.server.run import run
+from todo_api.server.listening import CannotListen, listen
+from todo_api.server.run import Hooks, run
 from todo_api.settings import Settings, load_settings
 from todo_api.tokens import MAX_SUBJECT_LENGTH, sign
 
@@ -35,11 +38,22 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
+    _replace_closed_streams()
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (migrations.MigrationFailed, postgres.LocalPostgresFailed) as error:
+    except (migrations.MigrationFailed, postgres.LocalPostgresFailed, CannotListen) as error:
         sys.exit(str(error))
+
+
+def _replace_closed_streams() -> None:
+    """Open what a shell has closed (``2>&-``): a socket would take its number, and be written to like a log."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            setattr(sys, name, open(descriptor, "w" if descriptor else "r"))  # noqa: PTH123, SIM115 - not a path
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,6 +124,7 @@ def _serve(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("host", "port", "web_concurrency")}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     with ExitStack() as stack:
+        sockets = [stack.enter_context(listener) for listener in listen(settings.host, settings.port)]
         if settings.web_concurrency > 1:
             # Workers count into files, so that /metrics answers for all of them.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(
@@ -117,16 +132,21 @@ def _serve(options: argparse.Namespace) -> int:
             )
         if settings.zero_configuration:
             stack.enter_context(_own_database(settings))
-            _print_banner(settings)
+            _print_banner(settings, sockets[0].getsockname()[1])
         if settings.metrics_port:
             _serve_metrics(settings.host, settings.metrics_port)
         run(
-            host=settings.host,
-            port=settings.port,
+            "todo_api.main:app",
+            Hooks(
+                error_response=error_response,
+                configure_logging=partial(configure_logging, settings.log_level),
+                before_write=flush_log,
+            ),
+            sockets,
             workers=settings.web_concurrency,
-            log_level=settings.log_level,
             grace_seconds=settings.shutdown_grace_seconds,
             client_seconds=settings.client_seconds,
+            keep_alive_seconds=settings.keep_alive_seconds,
         )
     return 0
 
@@ -199,11 +219,11 @@ def _piped_token() -> bytes | None:
     return sys.stdin.read().strip().removeprefix("Bearer ").strip().encode() or None
 
 
-def _print_banner(settings: Settings) -> None:
+def _print_banner(settings: Settings, port: int) -> None:
     banner = render(
         version=__version__,
         host=settings.host,
-        port=settings.port,
+        port=port,
         user=SAMPLE_USER,
         token=sample_token(_secret(settings)),
         coloured=is_coloured(sys.stderr),

@@ -68,6 +68,9 @@ PROBLEMS: Final = {
     ),
     500: ProblemType("Internal Server Error", "internal_error", "Something went wrong on our side."),
     503: ProblemType("Service Unavailable", "unavailable", "The database cannot be reached now; please try again."),
+    505: ProblemType(
+        "HTTP Version Not Supported", "http_version_not_supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here."
+    ),
 }
 
 # Pydantic's error types, in words for people. Anything else keeps Pydantic's own sentence.

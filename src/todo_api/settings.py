@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     client_seconds: float = Field(
         20.0, gt=0, le=60, description="how long a client may take to send a request, or to begin to take an answer."
     )
+    keep_alive_seconds: float = Field(75.0, gt=0, le=86_400, description="how long an idle connection stays open.")
     shutdown_grace_seconds: int = Field(
         20, ge=1, le=600, description="how long requests in flight may take to finish after SIGTERM."
     )

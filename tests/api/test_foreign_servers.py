@@ -1,6 +1,5 @@
 """The same behaviour under any ASGI server: faults in a route, and a root path that the server puts before paths."""
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from tests.api.test_tasks import assert_problem
 from tests.faulty import faulty_app
 from tests.harness import SECRET, Server, running
-from tests.serving import listening
+from tests.serving import Serving, on_our_loop
 from todo_api.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -32,11 +31,14 @@ def get_from_our_server(path: str) -> httpx.Response:
     """One answer of our server, in this process, with no database."""
     settings = Settings(_env_file=None, database_url="postgresql://127.0.0.1:1/x", better_auth_secret=SECRET)
 
-    async def get() -> httpx.Response:
-        async with listening(faulty_app(settings)) as (port, _), httpx.AsyncClient() as client:
-            return await client.get(f"http://127.0.0.1:{port}{path}")
+    responses = []
 
-    return asyncio.run(get())
+    async def get() -> None:
+        async with Serving(faulty_app(settings)) as server, httpx.AsyncClient() as client:
+            responses.append(await client.get(f"http://127.0.0.1:{server.port}{path}"))
+
+    on_our_loop(get)
+    return responses[0]
 
 
 @pytest.fixture(params=["our server", "uvicorn"])

@@ -17,7 +17,7 @@ import todo_api
 from tests.faults.load import Load, under_load, wait_for
 from tests.harness import COMMAND, SECRET, Server, environment, serving
 from todo_api import migrations
-from todo_api.server.supervisor import WORKER_SECONDS
+from todo_api.server.supervisor import HEALTHCHECK_SECONDS
 
 pytestmark = pytest.mark.xdist_group("deploys")
 
@@ -58,7 +58,7 @@ class TestWorkerKilled:
             os.kill(killed, signal.SIGKILL)
 
             wait_for(
-                lambda: f"Child process [{killed}] died" in server.log_path.read_text(), seconds=WORKER_SECONDS / 2
+                lambda: f"Child process [{killed}] died" in server.log_path.read_text(), seconds=HEALTHCHECK_SECONDS / 2
             )
 
 

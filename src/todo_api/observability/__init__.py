@@ -12,7 +12,7 @@ from todo_api.observability.events import (
     TaskEventName,
     failed,
 )
-from todo_api.observability.log import Log, configure_logging, observe
+from todo_api.observability.log import Log, configure_logging, flush_log, observe
 from todo_api.observability.metrics import METRICS, METRICS_CONTENT_TYPE, Metrics, serve_metrics
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "TaskEventName",
     "configure_logging",
     "failed",
+    "flush_log",
     "observe",
     "serve_metrics",
 ]

@@ -99,6 +99,11 @@ class Log(logging.Handler):
         return True
 
 
+def flush_log() -> None:
+    """Write what is noted now, before a response that may tell of it is written."""
+    _log.flush()
+
+
 def configure_logging(level: str) -> None:
     """Send every log line of the process to standard output: JSON, or text on a terminal."""
     global _log  # noqa: PLW0603 - the process has one standard output

@@ -1,287 +1,286 @@
-"""One client's connection: uvicorn's protocol, which trusts its peer, with the limits that a public port needs.
+"""One client's connection: HTTP/1.1 (RFC 9112), with the limits that a public port needs.
 
-A request passes through phases; ``close_overdue``, run once a second over all connections, ends those
-that stay in one too long. That costs a request two notes of the time, where a timer each would cost more::
+A connection passes through phases. ``close_if_overdue``, called once a second, ends those that stay in
+one too long: that costs a request two readings of the clock, where a timer for each would cost more::
 
-    WAITING ── first byte ──> HEAD ── blank line ──> BODY ── last byte ──> ANSWERING ── answer ──> WAITING
+    WAITING ── first byte ──> HEAD ── empty line ──> BODY ── last byte ──> ANSWERING ── response ──> WAITING
 
-What is no request, or too large for one, is refused in the form of every other refusal.
+Requests are parsed one at a time. What a client sends ahead stays as it came, unparsed, until the
+request before it is answered; meanwhile nothing more is read from its socket.
 """
 
 import asyncio
-import secrets
-from collections import deque
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, Final
 
-from httptools import HttpParserError, HttpParserUpgrade
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from typing_extensions import override
 
-from todo_api.observability import REQUEST_ID, RequestServed, observe
-from todo_api.problems import respond
-from todo_api.server.exchange import Exchange
+from todo_api.server.request_parser import Rejected, RequestParser
+from todo_api.server.response_cycle import ResponseCycle
 
-KEEP_ALIVE_SECONDS = 75.0
-"""How long a connection may stay open between two requests."""
+if TYPE_CHECKING:
+    from uvicorn.server import ServerState
 
-DRAIN_SECONDS = 0.5
+    from todo_api.server.worker import Worker
+
+DRAIN_SECONDS: Final = 0.5
 """How long an idle connection stays open once the server stops, for a request that is on its way."""
 
-LONGEST_HEAD_BYTES = 32 * 1024
-LONGEST_TARGET_BYTES = 8 * 1024
-MOST_HEADERS = 100
+LINGER_SECONDS: Final = 2.0
+"""How long a client that is not listened to any more may go on sending, so that the response is not lost
+in a reset (RFC 9112 §9.6)."""
 
-SLOWEST_BYTES_PER_SECOND = 16 * 1024
-"""Whoever takes an answer more slowly than this is cut off."""
+MIN_BYTES_PER_SECOND: Final = 16 * 1024
+"""A client that takes a response more slowly than this is disconnected."""
 
-CHECK_SECONDS = 1.0
+MAX_BODY_AHEAD_BYTES: Final = 64 * 1024
+"""How much of a body may wait for the application before nothing more is read."""
 
-MOST_UNSENT_BYTES = 64 * 1024 * 1024
-"""What clients have not taken yet, all together; beyond it, whoever makes most of it wait is cut off."""
-
-LINGER_SECONDS = 2.0
-"""How long a client who was refused may go on sending, so that the answer is not lost in a reset (RFC 9112 §9.6)."""
-
-_PIECE_BYTES = 16 * 1024
-_WAITING, _HEAD, _BODY, _ANSWERING, _LEAVING = range(5)
-_WATCHED = frozenset({b"host", b"expect"})
-_NO_TRAILERS: Any = deque(maxlen=0)  # trailers are no headers (RFC 9110 §6.5.1)
-_NO_HTTP = ({"field": "request", "message": "is not valid HTTP"},)
+_WAITING, _HEAD, _BODY, _ANSWERING, _CLOSING = range(5)
 
 
-class HttpProtocol(HttpToolsProtocol):
+class Connection(asyncio.Protocol):
     """A connection, from its first byte to its last.
 
     Args:
-        client_seconds: how long a client may take to send a request, and to begin to take an answer.
-        most_connections: how many may be open; whoever comes beyond is hung up on.
+        worker: what all connections of the process share.
+        app: the ASGI application.
+        server_state: uvicorn's record of connections, tasks and default headers.
+        app_state: what the application's lifespan hands to every request.
     """
 
-    open_connections: ClassVar[set["HttpProtocol"]] = set()
-    checked_at: ClassVar[float] = 0.0
-    cycle: Exchange
+    transport: asyncio.Transport
 
-    def __init__(self, *arguments: Any, client_seconds: float, most_connections: int, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self._client_seconds = client_seconds
-        self._most_connections = most_connections
+    def __init__(self, worker: "Worker", app: Any, server_state: "ServerState", app_state: dict[str, Any]) -> None:
+        self.worker = worker
+        self.server_state = server_state
+        self.last = False  # whether the present response, or the next one, is the last
+        self.is_behind = False  # whether the client had not taken a response at the last check
+        self._app = app
+        self._app_state = app_state
+        self._loop = asyncio.get_running_loop()
+        self._parser = RequestParser()
+        self._cycle: ResponseCycle | None = None
         self._phase = _WAITING
-        self._since = self.loop.time()
-        self._head_bytes = 0
-        self._hosts = 0
-        self._take_until: float | None = None
+        self._since = self._loop.time()
+        self._has_served = False
+        self._reading_is_paused = False
+        self._writable: asyncio.Event | None = None  # exists while the client has enough to take
+        self._take_until = 0.0
+        self._lingering: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: Any) -> None:
-        """Begin a connection."""
-        super().connection_made(transport)
-        self.open_connections.add(self)
-        if len(self.open_connections) > self._most_connections:
-            self.transport.abort()
+    @override
+    def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.Transport
+        """Begin; a connection beyond the limit is closed at once."""
+        self.transport = transport
+        server, client = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "scheme": "http",
+            "root_path": "",
+            "server": server and server[:2],
+            "client": client and client[:2],
+        }
+        self.server_state.connections.add(self)  # type: ignore[arg-type] # uvicorn names its own protocols
+        if len(self.server_state.connections) > self.worker.limits.max_connections:
+            transport.abort()
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """End a connection."""
-        self.open_connections.discard(self)
-        super().connection_lost(exc)
+        """End. No reference cycle is left, so that everything is freed at once."""
+        self.server_state.connections.discard(self)
+        self._phase = _CLOSING
+        self._parser.close()
+        if self._lingering is not None:
+            self._lingering.cancel()
+        if self._writable is not None:
+            self._writable.set()
+        if self._cycle is not None:
+            self._cycle.disconnect()
+            self._cycle = None
 
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held for this client: not parsed yet, not taken by the application, not taken by the client."""
+        body = 0 if self._cycle is None else len(self._cycle.body)
+        return len(self._parser.received) + body + self.transport.get_write_buffer_size()
+
+    # The request
+
+    @override
     def data_received(self, data: bytes) -> None:
-        """Take in what came, in pieces small enough to notice a head that does not end."""
-        if len(data) <= _PIECE_BYTES:
-            self._feed(data)
+        """Take in what came, and parse it up to the end of the present request."""
+        if self._phase == _CLOSING:
             return
-        for start in range(0, len(data), _PIECE_BYTES):
-            if not self.transport.is_closing():
-                self._feed(data[start : start + _PIECE_BYTES])
+        self._parser.received += data
+        self._parse()
+        if self._parser.received:
+            self.worker.count_buffered(len(data))
 
-    def _feed(self, piece: bytes) -> None:
-        try:
-            self.parser.feed_data(piece)
-        except HttpParserUpgrade:
-            pass  # no other protocol is spoken here: what follows is not read, and the answer is the last
-        except HttpParserError:
-            self._refuse(self._too_large() if self._phase == _HEAD else 400)
-        else:
-            if self._phase == _HEAD:
-                self._head_bytes += len(piece)
-                if self._head_bytes >= LONGEST_HEAD_BYTES:
-                    self._refuse(self._too_large(otherwise=431))
-
-    def _too_large(self, otherwise: int = 400) -> int:
-        if len(self.url) > LONGEST_TARGET_BYTES:
-            return 414
-        return 431 if len(self.headers) > MOST_HEADERS else otherwise
-
-    # What the parser calls
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        super().on_message_begin()
-        self._phase = _HEAD
-        self._since = self.loop.time()
-        self._head_bytes = self._hosts = 0
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
-        name = name.lower()
-        if name in _WATCHED:
-            if name == b"host":
-                self._hosts += 1
-            elif value.lower() == b"100-continue":
-                self.expect_100_continue = True
-        self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """The head is there; the application begins.
-
-        Raises:
-            ValueError: it is too large, or names no host, or several (RFC 9112 §3.2).
-        """
-        if len(self.url) > LONGEST_TARGET_BYTES or len(self.headers) > MOST_HEADERS:
-            raise ValueError("too large")
-        if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
-            raise ValueError("not one host")
-        before, self.cycle = self.cycle, Exchange(self)
-        if before is None or before.over:
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
-        self._phase = _BODY
-        self.headers = _NO_TRAILERS
-
-    def _should_upgrade(self) -> bool:
-        return False
-
-    def on_message_complete(self) -> None:
-        """The request is there as a whole."""
-        super().on_message_complete()
-        if self.cycle.response_complete:
-            self._wait()
-        else:
-            self._phase = _ANSWERING
-
-    def on_response_complete(self) -> None:
-        """The answer is written; uvicorn's own timer for idle connections is not needed."""
-        self.server_state.total_requests += 1
+    def _parse(self) -> None:
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
-        if self._phase == _ANSWERING:
-            self._wait()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+        try:
+            while self._parser.received and not self._has_to_wait() and self._parse_next():
+                pass
+        except Rejected as error:
+            self._reject(error.status)
+        pause = bool(self._parser.received) and self._has_to_wait()
+        if pause != self._reading_is_paused:
+            self._reading_is_paused = pause
+            (self.transport.pause_reading if pause else self.transport.resume_reading)()
 
-    def _wait(self) -> None:
-        self._phase = _WAITING
-        self._since = self.loop.time()
+    def _has_to_wait(self) -> bool:
+        if self._phase == _BODY:
+            return self._cycle is not None and len(self._cycle.body) > MAX_BODY_AHEAD_BYTES
+        return self._phase == _ANSWERING or self._writable is not None
+
+    def _parse_next(self) -> bool:
+        """Parse a head, or what is here of a body; whether it is there as a whole."""
+        if self._phase == _WAITING and self._parser.begins():
+            self._phase, self._since = _HEAD, self._loop.time()
+        if self._phase == _HEAD and (scope := self._parser.head(self._scope)) is not None:
+            self._begin(scope)
+        elif self._phase == _BODY and self._cycle is not None:
+            self._cycle.add_body(self._parser.body())
+            if not self._parser.complete:
+                return False
+        else:
+            return False
+        if self._parser.complete and self._cycle is not None:
+            self._phase = _ANSWERING
+            self._cycle.end_body()
+            if self._cycle.written:
+                self._wait_for_next()
+        return True
+
+    def _begin(self, scope: dict[str, Any]) -> None:
+        """Hand a request to the application."""
+        self._phase = _BODY
+        self._has_served = True
+        parser = self._parser
+        scope["state"] = self._app_state.copy()
+        cycle = ResponseCycle(self, scope, keep_alive=parser.keep_alive, expects_continue=parser.expects_continue)
+        self._cycle = cycle
+        cycle.task = self._loop.create_task(cycle.run(self._app))
+        self.server_state.tasks.add(cycle.task)
+
+    def body_taken(self) -> None:
+        """The application has taken what was here of the body."""
+        if self._parser.received:
+            self._parse()
+
+    def _reject(self, status: int) -> None:
+        """Answer what does not become a whole request, and close the connection."""
+        self._parser.received = b""
+        cycle = self._cycle
+        if cycle is None or not cycle.started:
+            if cycle is not None:
+                cycle.disconnect()  # the application stops reading, and logs the request
+            self._phase = _CLOSING
+            self._cycle = ResponseCycle(self, {} if cycle is None else cycle.scope)
+            self._cycle.respond(status)
+        elif cycle.written:
+            self._linger()
+        elif cycle.complete:
+            self.last = True
+        else:
+            self.transport.close()
+
+    # The response
+
+    def write(self, data: bytes) -> None:
+        """Write to the client."""
+        if self.transport.is_closing():
+            return
+        self.is_behind = False
+        self.transport.write(data)
+        self.worker.count_buffered(len(data))
+
+    async def drain(self) -> None:
+        """Wait while the client has enough to take."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    @override
+    def pause_writing(self) -> None:
+        """The client has enough to take: it is neither written to nor served until it has taken most of it."""
+        self._writable = asyncio.Event()
+
+    @override
+    def resume_writing(self) -> None:
+        """The client has taken most of it."""
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+        self._parse()
+
+    def response_written(self) -> None:
+        """A response is written as a whole: close, or go on with the next request."""
+        if self.transport.is_closing() or self._cycle is None:
+            return
+        if self.last or not self._cycle.keep_alive:
+            if self._phase == _ANSWERING and not self._parser.received:
+                self.transport.close()
+            else:
+                self._linger()
+        elif self._phase == _ANSWERING:
+            self._wait_for_next()
+            if self._parser.received:
+                self._parse()
+
+    def _wait_for_next(self) -> None:
+        self._cycle = None
+        self._phase, self._since = _WAITING, self._loop.time()
+
+    def _linger(self) -> None:
+        """Close this side, and let pass what the client still sends (RFC 9112 §9.6)."""
+        self._parser.received = b""
+        self._phase = _CLOSING
+        self.transport.write_eof()
+        self._lingering = self._loop.call_later(LINGER_SECONDS, self._end_lingering)
+
+    def _end_lingering(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self._lingering = self._loop.call_later(LINGER_SECONDS, self._end_lingering)
+        else:
+            self.transport.abort()
+
+    def cut_off(self) -> None:
+        """Close in the middle of a response, so that the client can tell that it is not complete."""
+        self.transport.close()
 
     # Limits
 
-    def excuse(self, seconds: float) -> None:
+    def add_lost_time(self, seconds: float) -> None:
         """Do not count time in which this process did not run: what the client sent then is yet to be read."""
         self._since += seconds
-        if self._take_until is not None:
-            self._take_until += seconds
+        self._take_until += seconds
 
     def close_if_overdue(self, now: float) -> None:
-        """Hang up on a client who takes too long to send a request or to take an answer."""
+        """Disconnect a client that takes too long to send a request or to take a response."""
+        limits = self.worker.limits
         if unsent := self.transport.get_write_buffer_size():
-            if self._take_until is None:
-                self._take_until = now + self._client_seconds + unsent / SLOWEST_BYTES_PER_SECOND
+            if not self.is_behind:
+                self.is_behind = True
+                self._take_until = now + limits.client_seconds + unsent / MIN_BYTES_PER_SECOND
             elif now > self._take_until:
                 self.transport.abort()
             return
-        self._take_until = None
+        self.is_behind = False
         seconds = now - self._since
         if self._phase == _WAITING:
-            if seconds > (self._client_seconds if self.cycle is None else KEEP_ALIVE_SECONDS):
+            if seconds > (limits.keep_alive_seconds if self._has_served else limits.client_seconds):
                 self.transport.close()
-        elif self._phase == _LEAVING:
-            if seconds > LINGER_SECONDS:
-                self.transport.abort()
-        elif self._phase != _ANSWERING and seconds > self._client_seconds:
-            self._refuse(408)
-
-    def _refuse(self, status: int) -> None:
-        """Answer what will not become a whole request, and hang up. What came before it is answered first."""
-        if self._phase == _BODY and not self.cycle.response_started and not self.pipeline:
-            self.cycle.disconnected = True  # the application stops reading, and notes the request in the log
-            self.cycle.message_event.set()
-            self._answer(status, str(self.scope.get("request_id", "")))
-        elif self._phase == _BODY and not self.cycle.unwritten:
-            self.transport.close()
-        elif self._idle():
-            request_id = secrets.token_hex(8)
-            self._answer(status, request_id)
-            context = REQUEST_ID.set(request_id)
-            observe(RequestServed("other", "unmatched", status, 0.0))
-            REQUEST_ID.reset(context)
-        else:
-            self.cycle.keep_alive = False
-
-    def _answer(self, status: int, request_id: str) -> None:
-        errors, detail = (_NO_HTTP, "request: is not valid HTTP") if status == 400 else ((), None)
-        response = respond({"request_id": request_id}, status, detail, errors=errors)
-        headers = [*response.raw_headers, (b"x-request-id", request_id.encode()), (b"connection", b"close")]
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + bytes(response.body))
-        self.transport.write_eof()
-        self.parser = _Deaf()  # type: ignore[assignment]
-        self._phase = _LEAVING
-        self._since = self.loop.time()
-
-    # Stopping
+        elif self._phase in {_HEAD, _BODY} and seconds > limits.client_seconds:
+            self._reject(408)
 
     def shutdown(self) -> None:
-        """Stop, without losing a request that was sent before the client could know."""
-        if self._idle():
-            self.parser = _LastRequest(self.parser)  # type: ignore[assignment]
-            # Twice, as a late timer comes before what could be read meanwhile.
-            self.loop.call_later(DRAIN_SECONDS, self.loop.call_later, 0.01, self._hang_up_if_idle)
-        else:
-            self.cycle.keep_alive = False
+        """Stop, without losing a request that was sent before the client could know. uvicorn calls this."""
+        self.last = True
+        # Twice, as a late timer comes before what could be read meanwhile.
+        self._loop.call_later(DRAIN_SECONDS, self._loop.call_later, 0.01, self._close_if_idle)
 
-    def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.over
-
-    def _hang_up_if_idle(self) -> None:
-        if self._idle():
+    def _close_if_idle(self) -> None:
+        if self._phase in {_WAITING, _HEAD}:
             self.transport.close()
-
-
-async def close_overdue() -> None:
-    """Hang up on every client who takes too long, or who leaves too much waiting. Called once a second."""
-    now = asyncio.get_running_loop().time()
-    lost = now - HttpProtocol.checked_at - CHECK_SECONDS
-    HttpProtocol.checked_at = now
-    unsent = {}
-    for connection in list(HttpProtocol.open_connections):
-        if lost > CHECK_SECONDS:
-            connection.excuse(lost)
-        connection.close_if_overdue(now)
-        if size := connection.transport.get_write_buffer_size():
-            unsent[connection] = size
-    too_much = sum(unsent.values()) - MOST_UNSENT_BYTES
-    while too_much > 0:
-        largest = max(unsent, key=unsent.__getitem__)
-        too_much -= unsent.pop(largest)
-        largest.transport.abort()
-
-
-class _LastRequest:
-    """A parser after whose next request the connection is to close."""
-
-    def __init__(self, parser: Any) -> None:
-        self._parser = parser
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
-
-    def should_keep_alive(self) -> bool:
-        """No, whatever the request says."""
-        return False
-
-
-class _Deaf:
-    """A parser for the rest of what a refused client sends."""
-
-    def feed_data(self, data: bytes) -> None:
-        """Let it pass."""

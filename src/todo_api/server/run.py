@@ -1,69 +1,150 @@
-"""The HTTP server: uvicorn, with our connections and our way to stop. ``run`` serves until a signal comes."""
+"""The HTTP server: uvicorn's processes, signals and lifespan around our own connections. ``run`` serves until a signal."""
 
+import asyncio
+import logging
 import resource
 import signal
+import socket
 import sys
-from functools import partial
-from typing import Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
 import uvicorn
+from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 
-from todo_api.observability import configure_logging
-from todo_api.server.connection import HttpProtocol, close_overdue
-from todo_api.server.supervisor import WORKER_SECONDS, Supervisor
+from todo_api.server.event_loop import EventLoop
+from todo_api.server.memory import memory_limit
+from todo_api.server.supervisor import HEALTHCHECK_SECONDS, Supervisor
+from todo_api.server.worker import ErrorResponse, Limits, Worker
 
-MOST_CONNECTIONS = 16_384
+MAX_CONNECTIONS: Final = 16_384
 """Open connections of clients per worker, if the process may open so many files."""
 
-OTHER_FILES = 256
+OTHER_FILES: Final = 256
 """What a worker opens besides: connections to the database, files of the metrics."""
 
+MAX_BUFFERED_BYTES: Final = 64 * 1024 * 1024
+"""What may wait in a worker to be parsed or to be taken by clients, unless an eighth of its memory is less."""
 
-def run(*, host: str, port: int, workers: int, log_level: str, grace_seconds: int, client_seconds: float) -> None:
-    """Serve ``todo_api.main:app`` until SIGTERM or SIGINT; requests in flight finish first.
+CONNECTION_BYTES: Final = 16 * 1024
+"""What an idle connection costs at most; all together may take a quarter of a worker's memory."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What the application's side does for the server. All are sent to worker processes, so they have to be picklable.
+
+    Args:
+        error_response: makes the responses that are not the application's.
+        configure_logging: called once in each process.
+        before_write: called before the responses of an event-loop iteration are written.
+    """
+
+    error_response: ErrorResponse
+    configure_logging: Callable[[], None]
+    before_write: Callable[[], None]
+
+
+def run(
+    app: str,
+    hooks: Hooks,
+    sockets: list[socket.socket],
+    *,
+    workers: int,
+    grace_seconds: int,
+    client_seconds: float,
+    keep_alive_seconds: float,
+) -> None:
+    """Serve an application until SIGTERM, SIGINT or SIGHUP; requests in flight finish first.
+
+    Args:
+        app: the application's import string, ``package.module:name``.
+        hooks: what the application's side does for the server.
+        sockets: what ``listen`` returned.
+        workers: how many processes serve.
+        grace_seconds: how long requests in flight may take to finish after the signal.
+        client_seconds: how long a client may take to send a request, and to begin to take a response.
+        keep_alive_seconds: how long a connection may stay open between two requests.
 
     Raises:
-        SystemExit: the application or the socket could not be opened.
+        SystemExit: the application could not be started.
     """
-    protocol = partial(HttpProtocol, client_seconds=client_seconds, most_connections=_room_for_connections())
-    config = uvicorn.Config(
-        "todo_api.main:app",
-        host=host,
-        port=port,
-        workers=workers,
-        http=cast(Any, protocol),  # any callable that makes one will do
-        loop="todo_api.server.event_loop:EventLoop",
-        ws="none",
-        log_level=log_level.lower(),
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nothing here reads the client's address
-        callback_notify=close_overdue,
-        timeout_notify=0,  # at every tick, which is every second
-        timeout_graceful_shutdown=grace_seconds,
-        timeout_worker_healthcheck=WORKER_SECONDS,
-    )
-    configure_logging(log_level)  # uvicorn has just arranged its own, and the supervisor's lines are ours too
+    limits = limits_of_process(workers, client_seconds=client_seconds, keep_alive_seconds=keep_alive_seconds)
+    config = Config(app, hooks, limits, workers=workers, timeout_graceful_shutdown=grace_seconds)
     # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
-    if workers > 1:
-        supervisor = Supervisor(config, sockets=[config.bind_socket()])
-        supervisor.run()
-        started = all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
-    else:
-        server = uvicorn.Server(config)
-        server.run()
-        started = server.started
-    if not started:
+    for listener in sockets:
+        host, port = listener.getsockname()[:2]
+        log.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+    if not _serve(config, sockets):
         sys.exit(STARTUP_FAILURE)
 
 
+def _serve(config: "Config", sockets: list[socket.socket]) -> bool:
+    """Serve, in this process or in several; whether the application started."""
+    if config.workers > 1:
+        supervisor = Supervisor(config, sockets)
+        supervisor.run()
+        return all(process.exitcode != STARTUP_FAILURE for process in supervisor.processes)
+    server = uvicorn.Server(config)
+    server.run(sockets)
+    return server.started
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration, for our connections on our event loop."""
+
+    def __init__(self, app: str, hooks: Hooks, limits: Limits, **options: Any) -> None:
+        self._configure_logging = hooks.configure_logging
+        worker = Worker(limits, hooks.error_response, hooks.before_write)
+        super().__init__(
+            app,
+            http=worker,  # type: ignore[arg-type] # any callable that makes a protocol will do
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # nothing here reads the client's address
+            callback_notify=worker.close_overdue,
+            timeout_notify=0,  # at every tick, which is every second
+            timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
+            **options,
+        )
+
+    @override
+    def configure_logging(self) -> None:
+        """Leave the log to whom it belongs. uvicorn calls this once in each process."""
+        self._configure_logging()
+
+    @override
+    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
+        """Our event loop. uvicorn asks for it once in each process that serves."""
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+        return EventLoop
+
+
+def limits_of_process(workers: int, *, client_seconds: float, keep_alive_seconds: float) -> Limits:
+    """What clients of one of so many worker processes may take up, by open files and by memory."""
+    memory = memory_limit()
+    share = sys.maxsize if memory is None else memory // workers
+    return Limits(
+        client_seconds=client_seconds,
+        keep_alive_seconds=keep_alive_seconds,
+        max_connections=max(1, min(_room_for_connections(), share // 4 // CONNECTION_BYTES)),
+        max_buffered_bytes=min(MAX_BUFFERED_BYTES, share // 8),
+    )
+
+
 def _room_for_connections() -> int:
-    """How many clients this process may serve at once; it asks for as many files as it may have."""
+    """How many connections this process may have open; it asks for as many files as it may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + OTHER_FILES
+    wanted = MAX_CONNECTIONS + OTHER_FILES
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
