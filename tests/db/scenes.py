@@ -18,8 +18,8 @@ from todo_api.db import Limits, Pool, Row, compile_statement
 from todo_api.models import Task
 from todo_api.server.event_loop import EventLoop
 
-PATIENCE_SECONDS = 5.0
-SCENE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
+SCENE_SECONDS = 60.0
 
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 INSERT = compile_statement(queries.INSERT_TASK)
@@ -44,6 +44,7 @@ SLEEP = compile_statement(
     )
 )
 """Binds ``value``, which it answers, and ``seconds``, a number in a string."""
+WAIT = compile_statement(select(cast(func.pg_advisory_xact_lock_shared(bindparam("lock", type_=BigInteger)), Text)))
 
 
 Loop = Callable[[], asyncio.AbstractEventLoop]
@@ -64,10 +65,17 @@ def new_pool(url: str, **options: Any) -> Pool:
     return Pool(url, preamble=PREAMBLE, application_name="todo-api", **options)
 
 
+PATIENT = {
+    "shared_timeout_milliseconds": 60_000,
+    "statement_timeout_milliseconds": 20_000,
+    "wait_seconds": PATIENCE_SECONDS,
+}
+
+
 @asynccontextmanager
 async def opened(url: str, *, pooled: bool = False, **limits: Any) -> AsyncIterator[Pool]:
-    """A pool for one block, which lets slow statements share connections unless told otherwise."""
-    limits.setdefault("shared_timeout_milliseconds", 60_000)
+    """A pool for one block; slow statements may share connections, and machines be slow, unless told otherwise."""
+    limits = {**PATIENT, **limits}
     database = new_pool(url, pooled=pooled, limits=Limits(**limits))
     try:
         yield database
@@ -132,6 +140,20 @@ async def until(true: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> 
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 - what is waited for happens in PostgreSQL
             await asyncio.sleep(0.01)
+
+
+@contextmanager
+def locked(url: str) -> Iterator[int]:
+    """An advisory lock that is held for one block, for ``WAIT``."""
+    number = secrets.randbits(62)
+    with psycopg.connect(url, autocommit=True, application_name="holder") as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [number])
+        yield number
+
+
+def waiting(database: Pool, lock: int, owner: str = "someone") -> asyncio.Task[Any]:
+    """A user's statement that takes as long as the lock is held."""
+    return asyncio.create_task(database.run(WAIT, owner, lock=lock))
 
 
 def ids(rows: list[Row]) -> list[int]:

@@ -4,14 +4,12 @@ A statement here waits for an advisory lock that the test holds, so it takes exa
 """
 
 import asyncio
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import BigInteger, Text, bindparam, cast, func, literal_column, select
+from sqlalchemy import func, literal_column, select
 
 from tests.db.scenes import (
     COMPLETE,
@@ -19,14 +17,16 @@ from tests.db.scenes import (
     Witness,
     echo,
     insert,
+    locked,
     new_owner,
     opened,
     play,
     until,
+    waiting,
     warm,
     witnessing,
 )
-from todo_api.db import Pool, Unavailable, compile_statement
+from todo_api.db import Unavailable, compile_statement
 
 SHARED_MILLISECONDS = 25
 LONG: dict[str, Any] = {
@@ -35,7 +35,6 @@ LONG: dict[str, Any] = {
     "statement_timeout_milliseconds": 60_000,
 }
 
-WAIT = compile_statement(select(cast(func.pg_advisory_xact_lock_shared(bindparam("lock", type_=BigInteger)), Text)))
 LARGE, MANY = (
     compile_statement(select(func.repeat(literal_column("'x'"), literal_column(length))).select_from(numbers))
     for numbers in [func.generate_series(literal_column("1"), literal_column("100"))]
@@ -47,20 +46,6 @@ LARGE, MANY = (
 def witness(worker_database: str) -> Iterator[Witness]:
     with witnessing(worker_database) as witness:
         yield witness
-
-
-@contextmanager
-def locked(url: str) -> Iterator[int]:
-    """An advisory lock that is held for one block."""
-    number = secrets.randbits(62)
-    with psycopg.connect(url, autocommit=True, application_name="holder") as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [number])
-        yield number
-
-
-def waiting(database: Pool, lock: int, owner: str) -> asyncio.Task[Any]:
-    """A user's statement that takes as long as the lock is held."""
-    return asyncio.create_task(database.run(WAIT, owner, lock=lock))
 
 
 def alone(witness: Witness) -> int:

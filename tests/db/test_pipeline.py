@@ -35,11 +35,13 @@ from tests.db.scenes import (
     ids,
     insert,
     insert_once,
+    locked,
     new_owner,
     opened,
     play,
     sleep,
     until,
+    waiting,
     warm,
     witnessing,
 )
@@ -48,6 +50,7 @@ from tests.proxies import Proxy, proxying, url_through
 from todo_api import migrations, queries
 from todo_api.db import (
     DatabaseError,
+    Limits,
     Pool,
     SchemaMissing,
     Statement,
@@ -55,7 +58,6 @@ from todo_api.db import (
     Unavailable,
     compile_statement,
 )
-from todo_api.db.connection import SWEEP_SECONDS
 from todo_api.models import IdempotencyKey, Task, User
 from todo_api.queries import ROLE, USER_SETTING
 
@@ -166,11 +168,10 @@ class TestRoundTrips:
             async with opened(url_through(proxy.port, worker_database)) as database:
                 await warm(database, 4)
                 proxy.delay_seconds = 0.1
-                started = time.monotonic()
+                before = proxy.round_trips
                 await asyncio.gather(*(echo(database, str(number)) for number in range(200)))
-                seconds = time.monotonic() - started
 
-                assert 0.2 <= seconds < 0.4
+                assert proxy.round_trips - before < 50
 
         play(scene())
 
@@ -218,12 +219,14 @@ class TestPrepared:
         play(scene())
 
     @either_loop
-    def test_connection_that_is_lost_with_outdated_work_takes_no_other_with_it(self, database: str, loop: Loop) -> None:
+    def test_connection_that_is_lost_with_outdated_work_takes_no_other_with_it(
+        self, database: str, loop: Loop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The next connection has its number, and must keep its place in the event loop."""
 
         async def scene() -> None:
             with witnessing(database) as witness:
-                async with opened(witness.url, connections=2, wait_seconds=2) as shared:
+                async with opened(witness.url, connections=2) as shared:
                     await shared.run(SELECT, "someone", task_id=1)
                     with psycopg.connect(database, autocommit=True) as connection:
                         connection.execute("ALTER TABLE tasks ALTER COLUMN title TYPE varchar(999)")
@@ -233,13 +236,10 @@ class TestPrepared:
                     await until(lambda: witness.running("pg_sleep") == 1)
                     witness.terminate()
                     await slow
-                    seconds = []
-                    for number in range(5):
-                        started = time.monotonic()
-                        assert await echo(shared, str(number)) == str(number)
-                        seconds.append(time.monotonic() - started)
+                    await echo(shared, "")  # and the last look at everything that is silent is over
+                    monkeypatch.setattr("todo_api.db.connection.SWEEP_SECONDS", 3600)
 
-                    assert min(seconds) < SWEEP_SECONDS / 2
+                    assert [await echo(shared, str(number)) for number in range(5)] == [*"01234"]
 
         play(scene(), loop)
 
@@ -346,16 +346,13 @@ class TestManyCallers:
         async def scene() -> None:
             async with opened(worker_database) as database:
                 await warm(database, 4)
-                slow = asyncio.create_task(sleep(database, 1.5, "slow"))
-                await asyncio.sleep(0)
-                started = time.monotonic()
-                for number in range(100):
-                    await echo(database, str(number))
-                seconds = time.monotonic() - started
+                with locked(worker_database) as lock:
+                    slow = waiting(database, lock)
+                    await asyncio.sleep(0)
 
-                assert seconds < 0.75
-                assert not slow.done()
-                assert await slow == "slow"
+                    assert [await echo(database, str(number)) for number in range(100)] == [*map(str, range(100))]
+                    assert not slow.done()
+                await slow
 
         play(scene())
 
@@ -495,14 +492,12 @@ class TestTime:
         async def scene() -> None:
             async with opened(worker_database, connections=1, statement_timeout_milliseconds=200) as database:
                 await warm(database, 1)
-                started = time.monotonic()
-                works = [echo(database, "before"), sleep(database, 3), echo(database, "after")]
+                works = [echo(database, "before"), sleep(database, 30), echo(database, "after")]
                 before, failure, after = await asyncio.gather(*works, return_exceptions=True)
 
                 assert isinstance(failure, Unavailable)
                 assert failure.reason == "SQLSTATE 57014"
                 assert (before, after) == ("before", "after")
-                assert 0.2 <= time.monotonic() - started < 1.5
 
         play(scene())
 
@@ -512,21 +507,24 @@ class TestTime:
                 await warm(database, 1)
                 started = time.monotonic()
                 with pytest.raises(Unavailable, match=r"^no answer in time$"):
-                    await sleep(database, 1)
+                    await sleep(database, 10)
 
-                assert 0.3 <= time.monotonic() - started < 0.6
+                assert time.monotonic() - started >= 0.2
 
         play(scene())
 
-    def test_caller_behind_one_who_gave_up_gets_an_own_answer(self, worker_database: str) -> None:
+    def test_caller_behind_one_who_gave_up_gets_an_own_answer(
+        self, worker_database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async def scene() -> None:
             async with opened(worker_database, connections=1, wait_seconds=0.5) as database:
                 await warm(database, 1)
-                first = asyncio.create_task(sleep(database, 0.7, "first"))
-                await asyncio.sleep(0.4)
-                second = asyncio.create_task(echo(database, "second"))
-                with pytest.raises(Unavailable):
-                    await first
+                with locked(worker_database) as lock:
+                    with pytest.raises(Unavailable):
+                        await waiting(database, lock)
+                    monkeypatch.setattr(database, "_limits", Limits())
+                    second = asyncio.create_task(echo(database, "second"))
+                    await asyncio.sleep(0)
 
                 assert await second == "second"
 
@@ -536,14 +534,14 @@ class TestTime:
         async def scene() -> None:
             async with opened(worker_database, connections=1, pending=10) as database:
                 await echo(database, "")
-                waiting = [asyncio.create_task(sleep(database, 0.05, str(number))) for number in range(10)]
-                await asyncio.sleep(0)
-                started = time.monotonic()
-                with pytest.raises(Unavailable, match=r"^too many statements under way$"):
-                    await echo(database, "one too many")
+                with locked(worker_database) as lock:
+                    under_way = [waiting(database, lock) for _ in range(10)]
+                    await asyncio.sleep(0)
+                    with pytest.raises(Unavailable, match=r"^too many statements under way$"):
+                        await echo(database, "one too many")
 
-                assert time.monotonic() - started < 0.05
-                assert await asyncio.gather(*waiting) == [str(number) for number in range(10)]
+                    assert not any(task.done() for task in under_way)
+                assert await asyncio.gather(*under_way) == [[("",)]] * 10
                 assert await echo(database, "again") == "again"
 
         play(scene())

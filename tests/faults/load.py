@@ -196,10 +196,13 @@ class Load:
         wait_for(lambda: len(self.refusals()) >= before + count)
 
     def assert_back_since(self, moment: float) -> None:
-        """Since one second after this moment, everything that is asked succeeds."""
+        """Every client succeeds again, and from then on (a second after this moment at the earliest) always."""
+        for client in self.clients:
+            wait_for(lambda client=client: bool(_successes(client.steps, moment)))  # type: ignore[misc]
         wait_for(lambda: time.monotonic() > moment + BACK_SECONDS)
+        back_at = time.monotonic()
         self.work_on()
-        late = [step for step in self.refusals() if step.sent_at > moment + BACK_SECONDS]
+        late = [step for step in self.refusals() if step.sent_at > back_at]
         assert not late, f"refused {late[-1].sent_at - moment:.2f} s after the database was back: {late[-1]}"
 
 
