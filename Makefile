@@ -55,7 +55,7 @@ check: .venv/development ## lint, types, import directions, dependencies, lock, 
 	@git ls-files -z | xargs -0 $(RUN) -m detect_secrets.pre_commit_hook --cores 2 --no-verify --exclude-files '$(HASHES)' --exclude-secrets '^password$$'
 
 image-check: .venv/development ## carry out the Dockerfile without a container engine, and run the result
-	@.venv/bin/hadolint Dockerfile
+	@.venv/bin/hadolint Dockerfile deploy/sign-in.Dockerfile
 	@$(RUN) -m deploy.image_check
 
 bench: .venv/development ## measure beside other stacks; see bench/README.md

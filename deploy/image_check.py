@@ -3,6 +3,7 @@
 Every RUN and COPY is done as written, in a directory that stands for the root of the file system;
 the result is made read-only, and its command is run by the image's user against a real PostgreSQL:
 migrated, served by two workers, asked by the image's own health check, and stopped by its signal.
+Then the same for deploy/compose.yaml, where there is Node: Better Auth signs somebody up, who creates a task.
 
 What a container would do and this does not: the base image is a virtual environment of a Python
 on this machine, so nothing here shows that the tag exists or what it contains.
@@ -25,12 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.compose import Image, node_image, try_compose
 from deploy.dockerfile import Stage, parse
 from todo_api.local import postgres as local_postgres
 from todo_api.local.cluster import SOCKET_NAME
 
 PROJECT = Path(__file__).parents[1]
-START_SECONDS, STOP_SECONDS = 30.0, 30.0
+START_SECONDS, STOP_SECONDS = 120.0, 60.0
 SECRET = "check-3f9a1c5e7b2d4860f1e2d3c4b5a69788"  # noqa: S105 - signs nothing  # pragma: allowlist secret
 
 
@@ -70,9 +72,10 @@ def main() -> int:
         try:
             with _database(work) as url:
                 _run(stages[-1], root, url, user=user, group=group)
+                print("the image's command migrates, serves, is healthy and stops with status 0")
+                _compose(stages[-1], root, url, _identity(user, group))
         finally:
             subprocess.run(["chmod", "-R", "u+w", root.path], check=True)
-    print("the image's command migrates, serves, is healthy and stops with status 0")
     return 0
 
 
@@ -111,6 +114,32 @@ def _build(stages: list[Stage], work: Path, base: Path) -> Root:
     return root
 
 
+def _compose(stage: Stage, root: Root, url: str, identity: dict[str, Any]) -> None:
+    """Carry out the compose file with this image, and that of Better Auth built beside it."""
+    work = root.path.with_name("compose")
+    work.mkdir()
+    stages = parse(PROJECT / "deploy/sign-in.Dockerfile")
+    workdir = stages[-1].last("WORKDIR").rest
+    sign_in = node_image(work, stages[-1].last("CMD").words(), Root(work / "root", work).inside(workdir))
+    if sign_in is None:
+        print("SKIPPED: the compose file was not tried, because Node is not installed.")
+        return
+    _build(stages, work, work)
+    environment = {**_declared(stage, root), "TMPDIR": str(root.path.with_name("tmp"))}
+    service = Image(_command(stage, root, environment), environment, {"cwd": root.path, **identity})
+    try_compose({"api": service, "sign-in": sign_in}, url, _free_port)
+    print("what the compose file starts signs somebody up, who creates a task")
+
+
+def _command(stage: Stage, root: Root, environment: Mapping[str, str]) -> list[str]:
+    """The image's command, whose program is the one in the image."""
+    program, *arguments = stage.last("CMD").words()
+    program = shutil.which(program, path=environment["PATH"]) or program
+    if not program.startswith(str(root.path)):
+        sys.exit("The image's CMD is not in the image.")
+    return [program, *arguments]
+
+
 def _context(work: Path) -> Path:
     """The build context: what .dockerignore, a list of exceptions from ``*``, lets through."""
     first, *lines = (PROJECT / ".dockerignore").read_text().split()
@@ -121,7 +150,7 @@ def _context(work: Path) -> Path:
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if (PROJECT / name).is_dir():
-            shutil.copytree(PROJECT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(PROJECT / name, target, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copy(PROJECT / name, target)
     return context
@@ -185,10 +214,7 @@ def _run(stage: Stage, root: Root, url: str, *, user: int, group: int) -> None:
     temporary.chmod(0o777)
     settings = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET, "PORT": str(_free_port()), "TMPDIR": str(temporary)}
     environment = {**_declared(stage, root), **settings, "HOST": "127.0.0.1", "WEB_CONCURRENCY": "2"}
-    program, *arguments = stage.last("CMD").words()
-    program = shutil.which(program, path=environment["PATH"]) or program
-    if not program.startswith(str(root.path)):
-        sys.exit("The image's CMD is not in the image.")
+    program, *arguments = _command(stage, root, environment)
     process: dict[str, Any] = {"cwd": root.path, "env": environment, **_identity(user, group)}
     subprocess.run([program, "migrate"], check=True, **process)
     with (temporary / "log").open("wb") as log:

@@ -1,6 +1,6 @@
 // The demo's front: Better Auth under /api/auth, the page, and the client that the page imports.
 //
-// DEMO_PORT says where to listen on localhost, DEMO_API where the Todo API is. Accounts live in memory:
+// DEMO_PORT says where to listen on localhost (or on DEMO_HOST, in a container), DEMO_API where the Todo API is. Accounts live in memory:
 // they are forgotten when the process ends.
 
 import { createHash, randomBytes } from "node:crypto";
@@ -52,7 +52,7 @@ server.on("error", (error) => {
   console.error(error.code === "EADDRINUSE" ? `Port ${port} is in use. DEMO_PORT names another one.` : error);
   process.exit(1);
 });
-server.listen(port, "localhost");
+server.listen(port, process.env.DEMO_HOST ?? "localhost");
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(0));
 
