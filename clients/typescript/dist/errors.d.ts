@@ -2,9 +2,8 @@
 import type { components } from "./schema.js";
 /** What is wrong with one field of a body, or with one parameter. */
 export type FieldError = components["schemas"]["FieldError"];
-declare const CODES: readonly ["invalid_request", "unauthorized", "forbidden", "not_found", "method_not_allowed", "request_timeout", "precondition_failed", "content_too_large", "uri_too_long", "unsupported_media_type", "misdirected_request", "idempotency_key_reused", "headers_too_large", "internal_error", "unavailable"];
-/** The service's `code`; "unknown" where something else answered, such as a gateway, or a newer version. */
-export type ProblemCode = (typeof CODES)[number] | "unknown";
+/** The service's `code`; "unknown" where a gateway answered in its place. A newer service may have others. */
+export type ProblemCode = components["schemas"]["ProblemDetails"]["code"] | "unknown";
 /** An error response (RFC 9457). Show `detail` to people; `status` and `code` are for programs. */
 export declare class Problem extends Error {
     readonly name = "Problem";
@@ -39,4 +38,3 @@ export declare class NetworkError extends Error {
     readonly reason: NetworkErrorReason;
     constructor(reason: NetworkErrorReason, message: string, options?: ErrorOptions);
 }
-export {};

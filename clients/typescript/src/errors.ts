@@ -5,26 +5,8 @@ import type { components } from "./schema.js";
 /** What is wrong with one field of a body, or with one parameter. */
 export type FieldError = components["schemas"]["FieldError"];
 
-const CODES = [
-  "invalid_request",
-  "unauthorized",
-  "forbidden",
-  "not_found",
-  "method_not_allowed",
-  "request_timeout",
-  "precondition_failed",
-  "content_too_large",
-  "uri_too_long",
-  "unsupported_media_type",
-  "misdirected_request",
-  "idempotency_key_reused",
-  "headers_too_large",
-  "internal_error",
-  "unavailable",
-] as const;
-
-/** The service's `code`; "unknown" where something else answered, such as a gateway, or a newer version. */
-export type ProblemCode = (typeof CODES)[number] | "unknown";
+/** The service's `code`; "unknown" where a gateway answered in its place. A newer service may have others. */
+export type ProblemCode = components["schemas"]["ProblemDetails"]["code"] | "unknown";
 
 /** An error response (RFC 9457). Show `detail` to people; `status` and `code` are for programs. */
 export class Problem extends Error {
@@ -46,7 +28,7 @@ export class Problem extends Error {
     const detail = typeof given.detail === "string" && given.detail !== "" ? given.detail : sentence(response);
     super(detail);
     this.status = response.status;
-    this.code = CODES.find((code) => code === given.code) ?? "unknown";
+    this.code = typeof given.code === "string" ? (given.code as ProblemCode) : "unknown";
     this.detail = detail;
     this.requestId = response.headers.get("X-Request-ID") ?? "";
     this.errors = Array.isArray(given.errors) ? given.errors.filter(isFieldError) : [];
