@@ -1,6 +1,8 @@
 // How front ends get here: other paths, proxies, upgrades, browsers, and what they are told when it fails.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import http from "node:http";
 import { describe, test } from "node:test";
 import { API, JSON_TYPE, newUser, signedIn } from "./service.mjs";
 
@@ -107,6 +109,51 @@ describe("signing in here", together, () => {
         assert.doesNotMatch(detail, /missing/);
       }
     });
+  }
+});
+
+describe("with an upgrade on offer", together, () => {
+  const offers = {
+    "Java's": { Connection: "Upgrade, HTTP2-Settings", Upgrade: "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA" },
+    "of web sockets": { Connection: "Upgrade", Upgrade: "websocket" },
+  };
+  /** A request whose body comes in pieces, chunked or not. */
+  async function send({ authorization, tasks }, method, path, pieces, headers) {
+    const request = http.request(`${tasks}${path}`, { method, headers: { ...authorization, ...JSON_TYPE, ...headers } });
+    request.flushHeaders();
+    for (const piece of pieces) {
+      await new Promise((resolve) => setImmediate(resolve));
+      request.write(piece);
+    }
+    request.end();
+    const [response] = await once(request, "response");
+    const parts = await response.toArray();
+    return { status: response.statusCode, data: JSON.parse(Buffer.concat(parts)) };
+  }
+
+  for (const [name, offer] of Object.entries(offers)) {
+    for (const [way, framing] of Object.entries({
+      "in one piece": (text) => [[text], { "Content-Length": text.length }],
+      "in two": (text) => [[text.slice(0, 5), text.slice(5)], { "Content-Length": text.length }],
+      "in chunks": (text) => [[text.slice(0, 5), text.slice(5)], { "Transfer-Encoding": "chunked" }],
+    })) {
+      test(`${name}, a body ${way} is read`, async () => {
+        const person = signedIn();
+        const put = (method, path, value) => {
+          const [pieces, headers] = framing(JSON.stringify(value));
+          return send(person, method, path, pieces, { ...offer, ...headers });
+        };
+
+        const created = await put("POST", "", { title: "Buy milk", description: "Two litres" });
+        const path = `/${created.data.id}`;
+        assert.deepEqual([created.status, created.data.description], [201, "Two litres"]);
+        assert.equal((await put("PUT", path, { title: "Buy tea" })).data.title, "Buy tea");
+        for (const completed of [true, true, false, false]) {
+          assert.equal((await put("PATCH", `${path}/complete`, { completed })).data.completed, completed);
+        }
+        assert.equal((await put("PATCH", `${path}/complete`, { completed: "yes" })).status, 400);
+      });
+    }
   }
 });
 
