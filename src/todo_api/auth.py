@@ -18,7 +18,7 @@ from todo_api.problems import respond
 from todo_api.tokens import Claims, InvalidToken, JwksUnavailable, UnknownKey, Verifier
 
 GUARDED: Final = "/api/"
-SIGN_IN: Final = "/api/auth/"
+SIGN_IN: Final = "/api/auth"
 MISSING: Final = "missing"
 CHALLENGE: Final = "Bearer"
 CHALLENGE_INVALID: Final = 'Bearer error="invalid_token"'
@@ -51,7 +51,8 @@ class Authentication:
             scope: of the request; ``resource`` and ``path_params`` have been found.
             headers: the request's, the last one of each name.
         """
-        if f"{scope['path']}/".startswith(SIGN_IN):
+        path: str = scope["path"]
+        if path.startswith(SIGN_IN) and path[len(SIGN_IN) :][:1] in {"", "/"}:
             return respond(scope, 404, SIGN_IN_IS_ELSEWHERE)
         try:
             token = _bearer_token(scope, headers)

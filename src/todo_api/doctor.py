@@ -14,10 +14,11 @@ from typing import Any
 import psycopg
 
 from todo_api import database_state, migrations, queries
+from todo_api.app import make_verifier
 from todo_api.db import DatabaseError, Pool, compile_statement
 from todo_api.local import postgres
 from todo_api.settings import Settings
-from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, Verifier, peek
+from todo_api.tokens import MAX_TOKEN_BYTES, InvalidToken, JwksClient, JwksUnavailable, Verifier, peek
 
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 
@@ -33,7 +34,7 @@ ADVICE = {
     "session token": f"this is Better Auth's session token, not a JWT; {SEND}",
     "no subject": "it names no user: an e-mail link's token, for example, is no login",
     "padded": "it holds '=', which no JWT does: was it copied or encoded once too often?",
-    "too long": "it is longer than 8 KiB",
+    "too long": f"it is longer than {MAX_TOKEN_BYTES // 1024} KiB",
 }
 
 
@@ -113,12 +114,7 @@ async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Findi
         findings.append(Finding(ok=True, what="BETTER_AUTH_URL is not set: tokens of a key set are refused."))
     else:
         findings.append(await _examine_jwks(keys))
-    verifier = Verifier(
-        secret.get_secret_value() if secret else None,
-        keys=keys,
-        issuers=settings.issuers,
-        audiences=settings.audiences,
-    )
+    verifier = make_verifier(settings, keys, secret)
     if token is not None:
         findings.append(_examine_token(settings, verifier, token))
     if keys is not None:

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
+from todo_api.server.request_parser import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES
+
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = "1"
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -45,7 +47,9 @@ PROBLEMS: Final = {
     413: ProblemType(
         "Content Too Large", "content_too_large", f"The body is larger than {MAX_BODY_BYTES // 1024} KiB."
     ),
-    414: ProblemType("URI Too Long", "uri_too_long", "The request's target is longer than 8 KiB."),
+    414: ProblemType(
+        "URI Too Long", "uri_too_long", f"The request's target is longer than {MAX_TARGET_BYTES // 1024} KiB."
+    ),
     415: ProblemType(
         "Unsupported Media Type",
         "unsupported_media_type",
@@ -64,7 +68,7 @@ PROBLEMS: Final = {
     431: ProblemType(
         "Request Header Fields Too Large",
         "headers_too_large",
-        "The request's headers are larger than 32 KiB, or more than 100.",
+        f"The request's headers are larger than {MAX_HEAD_BYTES // 1024} KiB, or more than {MAX_HEADERS}.",
     ),
     500: ProblemType("Internal Server Error", "internal_error", "Something went wrong on our side."),
     503: ProblemType("Service Unavailable", "unavailable", "The database cannot be reached now; please try again."),
@@ -161,10 +165,25 @@ def respond(
 ) -> Response:
     """An error response; ``scope["request_id"]`` goes into its body."""
     body = _body(status, detail or PROBLEMS[status].detail, scope.get("request_id", ""), errors)
-    extra = {"Cache-Control": "no-store", **(headers or {})}
+    extra = dict(headers or {})
     if status == 503:
         extra.setdefault("Retry-After", RETRY_AFTER_SECONDS)
-    return Response(encode(body), status, extra, MEDIA_TYPE)
+    return ProblemResponse(status, encode(body), extra)
+
+
+class ProblemResponse(Response):
+    """A problem on its way out. Floods are answered with these, so that the headers are made by hand."""
+
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            *[(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()],
+        ]
 
 
 def _body(status: int, sentence: str, request_id: str, errors: Sequence[Mapping[str, str]]) -> dict[str, Any]:

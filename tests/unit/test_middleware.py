@@ -185,11 +185,12 @@ class TestExtensions:
         assert send_to(app, "/files/a/b")[1]["body"] == b'"a/b"'
         assert [event.route for event in seen] == ["/files/{path}"]
 
-    def test_body_limit_of_the_whole_application_is_refused_at_start_up(self) -> None:
+    @pytest.mark.parametrize(("name", "value"), [("max_body_size", 10), ("root_path", "/backend")])
+    def test_options_that_would_be_dropped_are_refused_at_start_up(self, name: str, value: Any) -> None:
         app = service()
-        app.max_body_size = 10
+        setattr(app, name, value)
 
-        with pytest.raises(TypeError, match="max_body_size"):
+        with pytest.raises(TypeError, match=name):
             app.build_middleware_stack()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.responses import Response
 
+from todo_api.middleware import errors
 from todo_api.models import TaskComplete, TaskCreate, TaskUpdate
 from todo_api.problems import PROBLEMS, Problem, ProblemDetails, respond, respond_invalid
 
@@ -84,6 +86,23 @@ class TestRespond:
 
         assert len(set(codes)) == len(codes)
         assert [code for code in codes if not re.fullmatch("[a-z]+(_[a-z]+)*", code)] == []
+
+    def test_documentation_lists_every_code(self) -> None:
+        document = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+        rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", document, re.MULTILINE)
+
+        assert rows == [(str(status), problem.code) for status, problem in PROBLEMS.items()]
+
+    def test_openapi_document_lists_every_code(self) -> None:
+        assert ProblemDetails.model_json_schema()["properties"]["code"]["enum"] == [
+            problem.code for problem in PROBLEMS.values()
+        ]
+
+    def test_no_sentence_for_people_names_a_command_of_ours(self) -> None:
+        sentences = [problem.detail for problem in PROBLEMS.values()]
+        sentences += [errors.SCHEMA_OUTDATED, errors.STATEMENT_CANCELLED, errors.SHUTTING_DOWN]
+
+        assert [sentence for sentence in sentences if "`" in sentence or "todo-api" in sentence] == []
 
     @pytest.mark.parametrize("status", PROBLEMS)
     def test_every_detail_is_a_plain_sentence(self, status: int) -> None:

@@ -60,14 +60,14 @@ class Dispatch:
     def _add(self, template: str, resource: Resource) -> None:
         segments = template.split("/")
         literal = [position for position, segment in enumerate(segments) if not segment.startswith("{")]
-        names = {segment[1:-1]: position for position, segment in enumerate(segments) if position not in literal}
+        parameters = [position for position in range(len(segments)) if position not in literal]
+        names = [segments[position][1:-1] for position in parameters]
         of_this_length = self._paths.setdefault(len(segments), [])
         paths = next((paths for paths in of_this_length if paths.literal == literal), None)
         if paths is None:
             paths = _Paths(literal, itemgetter(*literal))
             of_this_length.append(paths)
-        key = paths.pick(segments)
-        paths.resources.setdefault(key, (resource, names))
+        paths.resources.setdefault(paths.pick(segments), (resource, names, _values_at(parameters)))
 
     def find(self, segments: Sequence[str], scope: Scope) -> Resource | None:
         """The resource of a path; it goes into ``scope["resource"]``, its parameters into ``scope["path_params"]``.
@@ -77,10 +77,10 @@ class Dispatch:
         for paths in self._paths.get(len(segments), ()):
             found = paths.resources.get(paths.pick(segments))
             if found is not None:
-                resource, names = found
-                params = {name: segments[position] for name, position in names.items()}
-                if all(params.values()):
-                    scope["resource"], scope["path_params"] = resource, params
+                resource, names, values_of = found
+                values = values_of(segments)
+                if "" not in values:
+                    scope["resource"], scope["path_params"] = resource, dict(zip(names, values, strict=True))
                     return resource
         scope["resource"] = None
         return None
@@ -129,4 +129,14 @@ class _Paths:
 
     literal: list[int]
     pick: Callable[[Sequence[str]], Any]
-    resources: dict[Any, tuple[Resource, dict[str, int]]] = field(default_factory=dict)
+    resources: dict[Any, tuple[Resource, list[str], "_Pick"]] = field(default_factory=dict)
+
+
+_Pick = Callable[[Sequence[str]], Sequence[str]]
+
+
+def _values_at(positions: Sequence[int]) -> _Pick:
+    """What takes the segments in these positions out of a path."""
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    return lambda segments: [segments[position] for position in positions]
