@@ -10,7 +10,7 @@ from functools import partial
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import func, literal_column, select
 
 from tests.db.scenes import (
@@ -596,6 +596,14 @@ class TestDefaults:
 
                     assert option(socket.TCP_USER_TIMEOUT) == 5000
                     assert idle == 45
+
+        play(scene())
+
+    @pytest.mark.parametrize(("hosts", "seconds"), [("a", "15"), ("a,b", "2")])
+    def test_each_of_several_hosts_gets_little_time(self, hosts: str, seconds: str) -> None:
+        async def scene() -> None:
+            async with opened(f"postgresql://postgres@{hosts}/x") as database:
+                assert conninfo_to_dict(database._connector._conninfo)["connect_timeout"] == seconds
 
         play(scene())
 

@@ -24,7 +24,7 @@ class OwnPostgres:
 
     def __init__(self, cluster: Cluster) -> None:
         self.url = cluster.url
-        self._cluster = cluster
+        self.cluster = cluster
         self.execute(f"ALTER SYSTEM SET max_connections = {MAX_CONNECTIONS}", "ALTER SYSTEM SET fsync = off")
         self.stop("fast")
         self.start()
@@ -44,7 +44,7 @@ class OwnPostgres:
 
     def start(self) -> None:
         """Start it; it answers when this returns."""
-        self._cluster.start()
+        self.cluster.start()
 
     def running(self) -> bool:
         """Whether it has been started, and not been stopped since."""
@@ -52,7 +52,7 @@ class OwnPostgres:
 
     def stop(self, mode: str) -> None:
         """Stop it: ``fast`` as an administrator does, ``immediate`` as a crash does."""
-        self._cluster.stop({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+        self.cluster.stop({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
 
     def freeze(self) -> None:
         """Stop all its processes where they are, the one that starts others first."""
@@ -87,7 +87,7 @@ class OwnPostgres:
 
     @property
     def _pid_file(self) -> Path:
-        return self._cluster.directory / "postmaster.pid"
+        return self.cluster.directory / "postmaster.pid"
 
     def _signal(self, which: signal.Signals) -> None:
         first = int(self._pid_file.read_text().split()[0])

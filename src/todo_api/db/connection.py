@@ -28,6 +28,10 @@ from todo_api.db.statements import Statement
 from todo_api.db.transaction import Lost, NotSent, Transaction
 
 SWEEP_SECONDS = 0.1
+GRACE_SECONDS = 1.5
+"""A connection is lost when nothing comes for so long after PostgreSQL should have cancelled a statement: enough
+for a commit on a slow disk, and little enough that a frozen primary is left for another server within 5 s."""
+
 # The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
 _UNKNOWN_PREPARED = ("26000", "42P05")
 
@@ -50,7 +54,6 @@ class Connection:
         connection: open; it is owned by this object from here on.
         preamble: the statement that begins every transaction; its parameters come with each.
         prepare: keep statements prepared on the server. Not behind a transaction pooler.
-        stall_seconds: a connection that is silent for so long with something pending is lost.
         on_lost: called with this connection when it is of no more use; maybe more than once.
     """
 
@@ -60,14 +63,12 @@ class Connection:
         *,
         preamble: Statement,
         prepare: bool,
-        stall_seconds: float,
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._psycopg = connection  # closed when nothing refers to it any more
         self._pq = connection.pgconn
         self._preamble = preamble
         self._prepare = prepare
-        self._stall_seconds = stall_seconds
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self.pending: deque[Transaction] = deque()
@@ -234,7 +235,7 @@ class Connection:
         for transaction in self.pending:
             if transaction.deadline <= now and not transaction.future.done():
                 transaction.future.set_exception(Unavailable("no answer in time"))
-        if self.pending and now - self.last_progress > self._stall_seconds:
+        if self.pending and now - self.last_progress > self.pending[0].statement_seconds + GRACE_SECONDS:
             self._lose("no answer in time")
         elif self.pending:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)

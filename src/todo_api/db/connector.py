@@ -28,6 +28,10 @@ STUCK_SECONDS = 0.7
 EXCLUSIVE_LOAD = 1_000_000
 """A connection that somebody has for themselves is taken only when there is no other."""
 
+MAX_SECONDS_PER_HOST = 2
+"""How long an attempt waits for each of several hosts: they are tried in turn, and the first may be a primary that
+has frozen, while a server that sleeps and takes longer to wake has one address."""
+
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 0.5
 
 log = logging.getLogger(__name__)
@@ -171,7 +175,6 @@ class Connector:
             opened,
             preamble=self._preamble,
             prepare=not self._pooled,
-            stall_seconds=self._limits.statement_timeout_milliseconds / 1000 + 0.5,
             on_lost=self._forget,
         )
         self.connections.append(connection)
@@ -188,13 +191,16 @@ def _load(connection: Connection) -> int:
 
 def _with_defaults(url: str, application_name: str, limits: Limits) -> str:
     """The URL, with parameters it does not name: above all, a peer that vanished is noticed in seconds."""
+    given = conninfo_to_dict(url)
+    one_host = "," not in str(given.get("hostaddr") or given.get("host") or "")
+    patience = limits.connect_timeout_seconds
     defaults: dict[str, str | int] = {
         "application_name": application_name,
         "client_encoding": "UTF8",
-        "connect_timeout": limits.connect_timeout_seconds,
+        "connect_timeout": patience if one_host else min(patience, MAX_SECONDS_PER_HOST),
         "keepalives_idle": 30,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 5000,
     }
-    return make_conninfo("", **{**defaults, **conninfo_to_dict(url)})
+    return make_conninfo("", **{**defaults, **given})

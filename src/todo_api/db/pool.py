@@ -61,9 +61,7 @@ class Pool:
             url, preamble=preamble, application_name=application_name, pooled=pooled, limits=limits
         )
         self._limits = limits
-        shared_timeout = min(limits.shared_timeout_milliseconds, limits.statement_timeout_milliseconds)
-        self._shared_timeout = str(shared_timeout).encode()
-        self._shared_timeout_seconds = shared_timeout / 1000
+        self._shared_milliseconds = min(limits.shared_timeout_milliseconds, limits.statement_timeout_milliseconds)
         self._exclusive = asyncio.Semaphore(max(1, limits.connections // 2))
         self._heavy_users = HeavyUsers()
         self._loop = asyncio.get_running_loop()
@@ -111,7 +109,7 @@ class Pool:
                     self._heavy_users.add(call.owner, slow=True)
             started = self._loop.time()
             rows = await self._run_once(call, alone=True)
-            if self._loop.time() - started < self._shared_timeout_seconds:
+            if self._loop.time() - started < self._shared_milliseconds / 1000:
                 user.forgive()  # a machine that was busy, or a cold cache, made it slow before
             return rows
 
@@ -137,7 +135,7 @@ class Pool:
 
     async def _send(self, call: Call) -> asyncio.Future[list[Row]]:
         connection = self._connector.least_loaded() or await self._connector.opened(call.deadline)
-        transaction = self._transaction(call, self._shared_timeout)
+        transaction = self._transaction(call, self._shared_milliseconds)
         connection.submit(transaction)
         return transaction.future
 
@@ -151,18 +149,18 @@ class Pool:
                 self._exclusive.release()
         # Nobody waits for it after the deadline, so PostgreSQL need not go on.
         left = max(1, round((call.deadline - self._loop.time()) * 1000))
-        timeout = str(min(left, self._limits.statement_timeout_milliseconds)).encode()
-        transaction = self._transaction(call, timeout)
+        transaction = self._transaction(call, min(left, self._limits.statement_timeout_milliseconds))
         transaction.on_end = self._exclusive.release
         connection.submit(transaction)
         return transaction.future
 
-    def _transaction(self, call: Call, statement_timeout: bytes) -> Transaction:
+    def _transaction(self, call: Call, milliseconds: int) -> Transaction:
         return Transaction(
             call.statement,
             call.parameters,
-            (call.owner, statement_timeout, call.statement.plan_cache_mode),
+            (call.owner, b"%d" % milliseconds, call.statement.plan_cache_mode),
             future=self._loop.create_future(),
+            statement_seconds=milliseconds / 1000,
             deadline=call.deadline,
         )
 

@@ -22,6 +22,7 @@ class Transaction:
 
     Args:
         preamble_parameters: for the preamble of the connection that it is sent over.
+        statement_seconds: after which PostgreSQL cancels the statement, as the preamble tells it.
         deadline: a time of the event loop; after it ``future`` fails, whatever PostgreSQL does.
         on_end: given for a transaction that wants the connection for itself: nothing should be sent
             after it until ``on_end`` is called. That happens once, when PostgreSQL has done with it or
@@ -39,6 +40,7 @@ class Transaction:
         "result",
         "sent",
         "statement",
+        "statement_seconds",
         "statuses",
     )
 
@@ -49,6 +51,7 @@ class Transaction:
         preamble_parameters: Sequence[bytes | None],
         *,
         future: asyncio.Future[list[Row]],
+        statement_seconds: float,
         deadline: float,
         on_end: Callable[[], None] | None = None,
     ) -> None:
@@ -56,6 +59,7 @@ class Transaction:
         self.parameters = parameters
         self.preamble_parameters = preamble_parameters
         self.future = future
+        self.statement_seconds = statement_seconds
         self.deadline = deadline
         self.on_end = on_end
         self.sent: list[bytes | None] = []  # the name of each Prepare, None for each Execute
