@@ -35,7 +35,7 @@ from todo_api.observability import METRICS, tracing
 from todo_api.planned.dispatch import Dispatch
 from todo_api.routes import health, tasks
 from todo_api.routes.docs import serve_docs, serve_home
-from todo_api.routes.openapi import DESCRIPTION, describe
+from todo_api.routes.openapi import DESCRIPTION, openapi_document
 from todo_api.settings import Settings
 from todo_api.tokens import JwksClient, Verifier
 
@@ -89,7 +89,7 @@ class TodoApi(FastAPI):
     @override
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        return describe(self)
+        return openapi_document(self)
 
 
 def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) -> FastAPI:

@@ -119,7 +119,7 @@ class ProblemDetails(BaseModel):
     message: str
     code: Annotated[str, Field(json_schema_extra={"enum": [problem.code for problem in PROBLEMS.values()]})]
     request_id: str
-    errors: list[FieldError] | None = None
+    errors: list[FieldError] = Field(default_factory=list)
 
 
 class Problem(HTTPException):

@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.test_tasks import KEYS
 from tests.harness import Server, User
+from todo_api.routes.list_parameters import PARAMETERS
 
 Json = dict[str, Any]
 
@@ -146,7 +147,7 @@ def test_task_operation_asks_for_a_bearer_token(document: Json, name: str) -> No
 
 @pytest.mark.parametrize("name", OPEN)
 def test_open_operation_asks_for_no_token(document: Json, name: str) -> None:
-    assert "security" not in document
+    assert document["security"] == []
     assert "security" not in document["paths"][OPEN[name]]["get"]
 
 
@@ -229,3 +230,43 @@ def test_parameters_of_the_list_are_documented(document: Json) -> None:
 
 def test_location_of_a_new_task_is_documented(document: Json) -> None:
     assert "Location" in operation(document, "create_task")["responses"]["201"]["headers"]
+
+
+def test_ids_have_64_bits(document: Json) -> None:
+    (id,) = [item for item in operation(document, "read_task")["parameters"] if item["name"] == "id"]
+    of_task = document["components"]["schemas"]["TaskRead"]["properties"]["id"]
+
+    assert id["schema"]["format"] == of_task["format"] == "int64"
+
+
+def test_no_parameter_may_be_null(document: Json) -> None:
+    parameters = [item for part in parts(document["paths"]) for item in part.get("parameters", [])]
+
+    assert len(parameters) > 20
+    assert [item for item in parameters if not isinstance(item["schema"].get("type"), str)] == []
+
+
+def test_no_field_of_a_body_has_a_default_that_makes_it_required(document: Json) -> None:
+    for name in BODIES:
+        _, schema = request_body(document, name)
+        assert [field for field, value in schema["properties"].items() if "default" in value] == []
+
+
+def test_header_names_are_spelled_as_usual(document: Json) -> None:
+    names = {item["name"] for part in parts(document["paths"]) for item in part.get("parameters", [])}
+
+    assert {"If-Match", "If-None-Match", "Idempotency-Key", "Prefer"} <= names
+
+
+def test_document_names_its_server_licence_and_tags(document: Json) -> None:
+    assert document["info"]["license"]["identifier"] == "MIT"
+    assert [server["url"] for server in document["servers"]] == ["."]
+    assert {tag["name"] for tag in document["tags"]} == {"tasks", "operations"}
+    assert all(part["summary"] for operations in document["paths"].values() for part in operations.values())
+
+
+def test_every_list_parameter_is_described_with_its_other_names(document: Json) -> None:
+    described = {item["name"]: item["description"] for item in operation(document, "list_tasks")["parameters"]}
+
+    for name, parameter in PARAMETERS.items():
+        assert all(f"`{other}`" in described[name] for other in parameter.names[1:])

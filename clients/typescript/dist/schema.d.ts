@@ -148,10 +148,9 @@ export interface components {
         Health: {
             /**
              * Status
-             * @default ok
              * @constant
              */
-            status?: "ok";
+            status: "ok";
         };
         /**
          * Ready
@@ -160,10 +159,9 @@ export interface components {
         Ready: {
             /**
              * Status
-             * @default ok
              * @constant
              */
-            status?: "ok";
+            status: "ok";
             /** Read Only */
             read_only: boolean;
         };
@@ -194,10 +192,7 @@ export interface components {
             title: string;
             /** Description */
             description?: string | null;
-            /**
-             * Completed
-             * @default false
-             */
+            /** Completed */
             completed?: boolean;
         };
         /**
@@ -214,7 +209,10 @@ export interface components {
          *     }
          */
         TaskRead: {
-            /** Id */
+            /**
+             * Id
+             * Format: int64
+             */
             id: number;
             /** User Id */
             user_id: string;
@@ -288,11 +286,8 @@ export interface components {
             code: "invalid_request" | "unauthorized" | "forbidden" | "not_found" | "method_not_allowed" | "request_timeout" | "precondition_failed" | "content_too_large" | "uri_too_long" | "unsupported_media_type" | "misdirected_request" | "idempotency_key_reused" | "headers_too_large" | "internal_error" | "unavailable" | "http_version_not_supported";
             /** Request Id */
             request_id: string;
-            /**
-             * Errors
-             * @default null
-             */
-            errors?: components["schemas"]["FieldError"][] | null;
+            /** Errors */
+            errors?: components["schemas"]["FieldError"][];
         };
     };
     responses: never;
@@ -327,7 +322,7 @@ export interface operations {
             };
             header?: {
                 /** @description Answer 304 if the ETag is one of these (RFC 9110 §13.1.2). */
-                "If-None-Match"?: string | null;
+                "If-None-Match"?: string;
             };
             path: {
                 /** @description The signed-in user's id: the token's `sub`. */
@@ -342,7 +337,7 @@ export interface operations {
                 headers: {
                     /** @description The version of what was answered; for `If-Match` and `If-None-Match`. */
                     ETag?: string;
-                    /** @description `rel="next"` leads to the next page; absent on the last. */
+                    /** @description `rel="next"` leads to the next page, relative to the URL of the request; absent on the last. */
                     Link?: string;
                     [name: string]: unknown;
                 };
@@ -355,7 +350,7 @@ export interface operations {
                 headers: {
                     /** @description The version of what was answered; for `If-Match` and `If-None-Match`. */
                     ETag?: string;
-                    /** @description `rel="next"` leads to the next page; absent on the last. */
+                    /** @description `rel="next"` leads to the next page, relative to the URL of the request; absent on the last. */
                     Link?: string;
                     [name: string]: unknown;
                 };
@@ -538,7 +533,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description A name of your choice for this create. Sent again with the same body, within 24 hours, it creates nothing and answers what it answered first. */
-                "Idempotency-Key"?: string | null;
+                "Idempotency-Key"?: string;
             };
             path: {
                 /** @description The signed-in user's id: the token's `sub`. */
@@ -557,7 +552,7 @@ export interface operations {
                 headers: {
                     /** @description The version of what was answered; for `If-Match` and `If-None-Match`. */
                     ETag?: string;
-                    /** @description The task's path. */
+                    /** @description Where the task is, relative to the URL of the request. */
                     Location?: string;
                     /** @description `true` when the task was created by an earlier request with this key. */
                     "Idempotent-Replayed"?: string;
@@ -804,7 +799,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Answer 304 if the ETag is one of these (RFC 9110 §13.1.2). */
-                "If-None-Match"?: string | null;
+                "If-None-Match"?: string;
             };
             path: {
                 /** @description The task's id. */
@@ -1033,7 +1028,7 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Write only if the task still has one of these ETags (RFC 9110 §13.1.1). */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
             };
             path: {
                 /** @description The task's id. */
@@ -1317,9 +1312,9 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description Write only if the task still has one of these ETags (RFC 9110 §13.1.1). */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
                 /** @description `return=minimal` asks for 204 and no body (RFC 7240). */
-                prefer?: string | null;
+                Prefer?: string;
             };
             path: {
                 /** @description The task's id. */
@@ -1571,7 +1566,7 @@ export interface operations {
             };
             header?: {
                 /** @description Write only if the task still has one of these ETags (RFC 9110 §13.1.1). */
-                "If-Match"?: string | null;
+                "If-Match"?: string;
             };
             path: {
                 /** @description The task's id. */

@@ -22,7 +22,7 @@ metrics_router = APIRouter(tags=["operations"], responses=documented(*FROM_THE_C
 class Health(BaseModel):
     """The answer of a probe."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]
 
 
 class Ready(Health):
@@ -66,7 +66,7 @@ class Readiness:
 @router.get("/health", operation_id="health")
 async def health() -> Health:
     """The process is alive. Touches no database."""
-    return Health()
+    return Health(status="ok")
 
 
 @router.get(
@@ -81,7 +81,7 @@ async def ready(request: Request) -> Ready:
     """
     readiness: Readiness = request.state.readiness
     try:
-        return Ready(read_only=await readiness.require())
+        return Ready(status="ok", read_only=await readiness.require())
     except database_state.DatabaseUnusable as error:
         observe(DatabaseFailed(str(error)))
         raise Problem(503, str(error)) from None

@@ -63,7 +63,7 @@ IdempotencyKey = Annotated[
 ]
 Prefer = Annotated[
     str | None,
-    Header(description="`return=minimal` asks for 204 and no body (RFC 7240)."),
+    Header(alias="Prefer", description="`return=minimal` asks for 204 and no body (RFC 7240)."),
 ]
 
 

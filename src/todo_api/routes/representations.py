@@ -21,8 +21,8 @@ Task = defstruct("Task", list(TaskRead.model_fields), frozen=True, gc=False)
 
 _HEADERS = {
     "ETag": "The version of what was answered; for `If-Match` and `If-None-Match`.",
-    "Link": '`rel="next"` leads to the next page; absent on the last.',
-    "Location": "The task's path.",
+    "Link": '`rel="next"` leads to the next page, relative to the URL of the request; absent on the last.',
+    "Location": "Where the task is, relative to the URL of the request.",
     "Idempotent-Replayed": "`true` when the task was created by an earlier request with this key.",
     "Preference-Applied": "`return=minimal`.",
 }

@@ -80,7 +80,7 @@ RequestPath = Annotated[bytes, Depends(_path)]
 TaskId = Annotated[
     int,
     BeforeValidator(_decimal),
-    WithJsonSchema({"type": "integer", "minimum": 0}),
+    WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0}),
     Path(description="The task's id."),
 ]
 
