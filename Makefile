@@ -10,6 +10,8 @@ unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS
 
 # What `make test` runs: everything, or the paths named here.
 TESTS :=
+# How many processes share the tests; where more is waited for than computed, more than there are cores.
+WORKERS := 2
 SOAK_SECONDS ?= 60
 SOAK_REQUESTS ?= 200000
 
@@ -33,7 +35,7 @@ demo: .venv/runtime ## try it in a browser: sign in with Better Auth, on http://
 
 test: .venv/development ## run every test against a real PostgreSQL, and report branch coverage
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in .venv/web || echo "Tests that need Node are skipped."
-	@$(RUN) -m pytest --cov $(TESTS)
+	@$(RUN) -m pytest -n $(WORKERS) --cov $(TESTS)
 
 pythons: .venv/development ## `make test` in a fresh copy, in an awkward folder, under each supported Python found here
 	@$(RUN) requirements/pythons.py $(TESTS)
@@ -41,7 +43,7 @@ pythons: .venv/development ## `make test` in a fresh copy, in an awkward folder,
 soak: .venv/development ## SOAK_SECONDS (60) for each way to break the database and to ask for too much, then SOAK_REQUESTS (200,000) generated requests
 	@FAULT_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/faults
 	@HOSTILE_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/hostile/test_isolation.py
-	@SOAK_REQUESTS=$(SOAK_REQUESTS) $(RUN) -m pytest --timeout 7200 tests/properties/test_requests.py tests/properties/test_contract.py
+	@SOAK_REQUESTS=$(SOAK_REQUESTS) $(RUN) -m pytest --timeout 7200 tests/properties/test_requests.py tests/properties/test_contract.py tests/properties/test_parsers.py
 
 check: .venv/development ## lint, types, import directions, dependencies, lock, advisories, secrets
 	@$(RUN) -m ruff check .

@@ -44,7 +44,7 @@ REFUSED = {400, 404, 412, 413, 415, 422}
 Case = schemathesis.Case[Any]
 Operations = dict[str, schemathesis.APIOperation[Any, Any, Any, Any]]
 
-bounded = effort(40, soak_share=0.03)
+bounded = effort(20, soak_share=0.03)
 
 
 def document(server: Server) -> Any:
@@ -159,7 +159,7 @@ def test_deleted_tasks_stay_deleted_and_created_ones_are_there(server: Server) -
             checks = [*CHECKS, use_after_free, ensure_resource_availability]
             case.validate_response(response, checks=checks, transport_kwargs=kwargs)
 
-    run_state_machine_as_test(Calls, settings=effort(30, soak_share=0.005, stateful_step_count=8))
+    run_state_machine_as_test(Calls, settings=effort(15, soak_share=0.005, stateful_step_count=8))
     assert {("post", 201), ("delete", 200), ("get", 404)} <= called
 
 
@@ -171,7 +171,7 @@ def without_nul(length: int) -> st.SearchStrategy[str]:
 padding = st.text(st.sampled_from(WHITE_SPACE), max_size=5)
 
 
-@effort(150)
+@effort(75, soak_share=0.005)
 @given(
     title=without_nul(255).filter(lambda text: text.strip(WHITE_SPACE)),
     before=padding,
@@ -189,7 +189,7 @@ def test_texts_come_back_as_they_went_in(
     assert (updated["title"], updated["description"]) == (task["title"], description)
 
 
-@effort(40)
+@effort(20, soak_share=0.005)
 @given(title=st.text(st.sampled_from(WHITE_SPACE), max_size=300))
 def test_title_of_nothing_but_white_space_is_refused(alice: User, title: str) -> None:
     response = alice.http.post(alice.base, json={"title": title})

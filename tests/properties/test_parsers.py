@@ -63,13 +63,13 @@ def damaged(draw: st.DrawFn, genuine: bytes) -> bytes:
 
 
 class TestTokens:
-    @effort(150)
+    @effort(75, soak_share=0.005)
     @given(candidate=st.binary(max_size=200) | st.text(".ABeyJ-_=", max_size=60).map(str.encode))
     def test_bytes_that_nobody_signed_are_refused(self, candidate: bytes) -> None:
         with pytest.raises(InvalidToken):
             Verifier(SECRET).verify(candidate)
 
-    @effort(250)
+    @effort(100, soak_share=0.005)
     @given(candidate=damaged(GENUINE))
     @example(GENUINE[:-1])
     @example(GENUINE + b".")
@@ -78,7 +78,7 @@ class TestTokens:
         with suppress(InvalidToken):
             assert Verifier(SECRET).verify(candidate) == genuine  # the last letter has bits to spare
 
-    @effort(250)
+    @effort(100, soak_share=0.005)
     @given(payload=payloads | values)
     def test_signed_payload_is_refused_or_names_a_user_that_postgresql_can_hold(self, payload: Any) -> None:
         signed = PyJWS().encode(json.dumps(payload).encode(), SECRET, algorithm="HS256").encode()
@@ -92,7 +92,7 @@ class TestTokens:
         assert found.expires_at > time.time() - 60
         assert found.subject in {payload.get("sub"), payload.get("session", {}).get("userId")}
 
-    @effort(150)
+    @effort(75, soak_share=0.005)
     @given(header=headers)
     def test_signed_header_is_refused_or_is_plain_hs256(self, header: dict[str, Any]) -> None:
         head, body = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims(SUBJECT)))
@@ -105,7 +105,7 @@ class TestTokens:
         assert header["alg"] == "HS256"
         assert "crit" not in header
 
-    @effort(150)
+    @effort(75, soak_share=0.005)
     @given(candidate=st.binary(max_size=200) | damaged(GENUINE))
     def test_doctor_can_look_at_anything(self, candidate: bytes) -> None:
         assert [type(part) for part in peek(candidate)] == [dict, dict]
@@ -126,7 +126,7 @@ jwks = any_of(
 
 
 class TestKeySets:
-    @effort(250)
+    @effort(100, soak_share=0.005)
     @given(published=st.lists(jwks | jwks.map(lambda jwk: {**PUBLISHED, **jwk}) | values, max_size=3))
     def test_published_keys_are_usable_or_left_out(self, published: list[Any]) -> None:
         content = json.dumps({"keys": [*published, {**PUBLISHED, "kid": "ours"}]}).encode()
@@ -136,7 +136,7 @@ class TestKeySets:
         assert found.find("ours", "EdDSA") is not None
         assert not any(found.find(None, name) for name in ("HS256", "none"))
 
-    @effort(150)
+    @effort(75, soak_share=0.005)
     @given(content=st.binary(max_size=100) | values.map(lambda value: json.dumps(value).encode()))
     def test_what_is_no_key_set_is_refused(self, content: bytes) -> None:
         with pytest.raises(UnusableJwks):
@@ -163,12 +163,12 @@ def refused(query: ListQuery, cursor: str) -> bool:
 
 @pytest.mark.parametrize("sort", ["title", "created_at", "updated_at"])
 class TestCursors:
-    @effort(120)
+    @effort(60, soak_share=0.005)
     @given(candidate=st.text(max_size=80) | st.binary(max_size=60).map(lambda raw: urlsafe_b64encode(raw).decode()))
     def test_invented_cursor_is_a_value_error(self, sort: str, candidate: str) -> None:
         assert refused(page(sort=sort), candidate)
 
-    @effort(150)
+    @effort(75, soak_share=0.005)
     @given(position=values | st.tuples(st.datetimes().map(str) | st.text(), st.integers()))
     def test_sealed_position_is_a_value_error_or_one_that_a_task_can_have(self, sort: str, position: Any) -> None:
         query = page(sort=sort)
@@ -184,7 +184,7 @@ class TestCursors:
         assert "\x00" not in str(key).encode().decode()
         assert isinstance(key, str) or key.utcoffset() == timedelta(0)
 
-    @effort(120)
+    @effort(60, soak_share=0.005)
     @given(title=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), data=st.data())
     def test_cursor_of_one_list_is_refused_by_every_other_and_when_damaged(
         self, sort: str, title: str, data: st.DataObject
@@ -207,7 +207,7 @@ tags = st.lists(
 
 
 class TestHeaders:
-    @effort(250)
+    @effort(100, soak_share=0.005)
     @given(text=tags)
     def test_entity_tags_are_a_value_error_or_a_list_of_versions(self, text: str) -> None:
         try:
@@ -216,7 +216,7 @@ class TestHeaders:
             return
         assert all(moment.tzinfo is not None for moment in preconditions.versions(text))
 
-    @effort(120)
+    @effort(60, soak_share=0.005)
     @given(text=latin)
     def test_idempotency_key_is_a_value_error_or_visible_ascii(self, text: str) -> None:
         try:
@@ -226,7 +226,7 @@ class TestHeaders:
         else:
             assert all("!" <= letter <= "~" for letter in text)
 
-    @effort(120)
+    @effort(60, soak_share=0.005)
     @given(text=latin | st.lists(st.sampled_from(["return", "=", "minimal", ",", ";", '"', " "])).map("".join))
     def test_preference_is_minimal_only_when_it_says_so(self, text: str) -> None:
         assert not preconditions.wants_minimal(text) or ("return" in text.lower() and "minimal" in text.lower())
