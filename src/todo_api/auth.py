@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from todo_api.models import USER_ID_LENGTH
-from todo_api.observability import AuthRefused, KeySetMissing, observe
+from todo_api.observability import AuthRefused, AuthUnavailable, observe
 from todo_api.problems import respond
 from todo_api.tokens import Claims, InvalidToken, JwksUnavailable, UnknownKey, Verifier
 
@@ -62,7 +62,7 @@ class Authentication:
                 await self._verifier.refresh(unknown)
                 claims = self._verifier.verify(token)
         except JwksUnavailable as error:
-            observe(KeySetMissing(error.reason))
+            observe(AuthUnavailable(error.reason))
             return respond(scope, 503, KEYS_UNAVAILABLE, headers={"Retry-After": str(error.retry_after_seconds)})
         except InvalidToken as error:
             return _unauthorized(scope, error)

@@ -24,6 +24,7 @@ from todo_api import __version__, migrations
 from todo_api.doctor import examine
 from todo_api.local import postgres
 from todo_api.local.banner import is_coloured, render
+from todo_api.middleware.host import is_loopback
 from todo_api.middleware.rejected import error_response
 from todo_api.observability import configure_logging, flush_log, serve_metrics
 from todo_api.routes.docs import SAMPLE_USER, sample_token
@@ -133,6 +134,7 @@ def _serve(options: argparse.Namespace) -> int:
         if settings.zero_configuration:
             stack.enter_context(_own_database(settings))
             _print_banner(settings, sockets[0].getsockname()[1])
+            _warn_of_host(settings)
         if settings.metrics_port:
             _serve_metrics(settings.host, settings.metrics_port)
         run(
@@ -149,6 +151,16 @@ def _serve(options: argparse.Namespace) -> int:
             keep_alive_seconds=settings.keep_alive_seconds,
         )
     return 0
+
+
+def _warn_of_host(settings: Settings) -> None:
+    """Say why other machines are not answered: whoever opens ``/docs`` would get the sample token."""
+    if settings.better_auth_secret is None and not is_loopback(settings.host):
+        print(
+            f"HOST is {settings.host}, but only names of this machine such as localhost are answered "
+            "while BETTER_AUTH_SECRET is not set.",
+            file=sys.stderr,
+        )
 
 
 def _serve_metrics(host: str, port: int) -> None:

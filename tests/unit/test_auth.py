@@ -14,7 +14,7 @@ from todo_api import auth
 from todo_api.app import ALIASES
 from todo_api.auth import Authentication, is_guarded
 from todo_api.middleware.path import read_path
-from todo_api.observability import AuthRefused, KeySetMissing
+from todo_api.observability import AuthRefused, AuthUnavailable
 from todo_api.planned.dispatch import Dispatch
 from todo_api.routes import tasks
 from todo_api.tokens import Claims, JwksClient, Verifier
@@ -232,5 +232,5 @@ class TestKeySet:
         assert 1 <= int(attempt.headers["retry-after"]) <= 5
         assert attempt.problem["detail"] == auth.KEYS_UNAVAILABLE
         assert attempt.problem["request_id"] == "a1"
-        assert [type(event) for event in seen] == [KeySetMissing] * 3
+        assert [type(event) for event in seen] == [AuthUnavailable] * 3
         assert all(event.reason for event in seen)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import jwt
@@ -15,7 +16,7 @@ import pytest
 
 from tests.harness import COMMAND, SECRET, environment
 from tests.unit.test_migrations import OURS, empty_database, tables
-from todo_api import __version__, migrations
+from todo_api import __version__, cli, migrations
 from todo_api.cli import main
 from todo_api.settings import Settings
 from todo_api.tokens import Claims, Verifier
@@ -88,6 +89,26 @@ class TestHelp:
         printed = subprocess.check_output([sys.executable, "-m", "todo_api", "--version"], text=True)
 
         assert printed == f"todo-api {__version__}\n"
+
+
+class TestAddressOfTheSample:
+    @pytest.mark.parametrize(
+        ("host", "secret", "warned"), [("0.0.0.0", "", True), ("127.0.0.1", "", False), ("0.0.0.0", SECRET, False)]
+    )
+    def test_address_that_other_machines_reach_is_warned_of_while_the_sample_secret_is_in_use(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        host: str,
+        secret: str,
+        warned: bool,
+    ) -> None:
+        monkeypatch.setattr(cli, "run", lambda *_, **__: None)
+        monkeypatch.setattr(cli, "_own_database", lambda _: nullcontext())
+        monkeypatch.setenv("BETTER_AUTH_SECRET", secret)
+
+        assert main(["serve", "--host", host, "--port", "0"]) == 0
+        assert (f"HOST is {host}, but only" in capsys.readouterr().err) is warned
 
 
 class TestToken:

@@ -24,7 +24,7 @@ from todo_api.observability import (
     TaskEvent,
     TaskEventName,
     configure_logging,
-    failed,
+    failure_event,
     observe,
 )
 from todo_api.tokens import Verifier
@@ -267,14 +267,14 @@ class TestExceptions:
         try:
             Verifier(7)  # type: ignore[arg-type]
         except AttributeError as error:
-            event = failed(error)
+            event = failure_event(error)
 
         assert event.error == "AttributeError"
         assert re.fullmatch(r"tokens/verifier\.py:\d+", event.where)
         assert "'int'" not in f"{event}"
 
     def test_failed_elsewhere_is_of_unknown_place(self) -> None:
-        assert failed(ValueError("secret")) == RequestFailed("ValueError", "unknown")
+        assert failure_event(ValueError("secret")) == RequestFailed("ValueError", "unknown")
 
 
 class TestConfigureLogging:

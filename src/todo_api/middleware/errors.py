@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler, Receive, Scope
 
 from todo_api.db import DatabaseError, SchemaMissing, StatementCancelled, StatementFailed
-from todo_api.observability import DatabaseFailed, failed, observe
+from todo_api.observability import DatabaseFailed, failure_event, observe
 from todo_api.problems import Problem, respond, respond_invalid
 
 SHUTTING_DOWN: Final = "The service is shutting down; please try again."
@@ -39,12 +39,12 @@ async def response_to(
     if handler is None:
         handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
     if handler is None or started:
-        observe(failed(error))
+        observe(failure_event(error))
         return None if started else respond(scope, 500)
     try:
         return await _call(handler, Request(scope, receive), error)
     except Exception as fault:  # noqa: BLE001 - the process edge: a handler that failed itself
-        observe(failed(fault))
+        observe(failure_event(fault))
         return respond(scope, 500)
 
 

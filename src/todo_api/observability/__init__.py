@@ -3,14 +3,14 @@
 from todo_api.observability.events import (
     REQUEST_ID,
     AuthRefused,
+    AuthUnavailable,
     DatabaseFailed,
     Event,
-    KeySetMissing,
     RequestFailed,
     RequestServed,
     TaskEvent,
     TaskEventName,
-    failed,
+    failure_event,
 )
 from todo_api.observability.log import Log, configure_logging, flush_log, observe
 from todo_api.observability.metrics import METRICS, METRICS_CONTENT_TYPE, Metrics, serve_metrics
@@ -20,9 +20,9 @@ __all__ = [
     "METRICS_CONTENT_TYPE",
     "REQUEST_ID",
     "AuthRefused",
+    "AuthUnavailable",
     "DatabaseFailed",
     "Event",
-    "KeySetMissing",
     "Log",
     "Metrics",
     "RequestFailed",
@@ -30,7 +30,7 @@ __all__ = [
     "TaskEvent",
     "TaskEventName",
     "configure_logging",
-    "failed",
+    "failure_event",
     "flush_log",
     "observe",
     "serve_metrics",

@@ -41,7 +41,7 @@ class DatabaseFailed(Struct, frozen=True, tag_field="event", tag="database.faile
     reason: str
 
 
-class KeySetMissing(Struct, frozen=True, tag_field="event", tag="auth.unavailable"):
+class AuthUnavailable(Struct, frozen=True, tag_field="event", tag="auth.unavailable"):
     """A token that could not be checked for want of a key set."""
 
     reason: str
@@ -63,10 +63,10 @@ class RequestServed(Struct, frozen=True, tag_field="event", tag="request"):
     milliseconds: float
 
 
-Event = TaskEvent | AuthRefused | DatabaseFailed | KeySetMissing | RequestFailed | RequestServed
+Event = TaskEvent | AuthRefused | DatabaseFailed | AuthUnavailable | RequestFailed | RequestServed
 
 
-def failed(error: BaseException) -> RequestFailed:
+def failure_event(error: BaseException) -> RequestFailed:
     """The event for an exception that nobody expected: its type, and the last line of our code it passed."""
     where = "unknown"
     trace = error.__traceback__

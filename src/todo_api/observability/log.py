@@ -18,11 +18,11 @@ from typing import Any
 
 from msgspec.json import encode
 
-from todo_api.observability.events import REQUEST_ID, DatabaseFailed, Event, KeySetMissing, RequestFailed
+from todo_api.observability.events import REQUEST_ID, AuthUnavailable, DatabaseFailed, Event, RequestFailed
 from todo_api.observability.metrics import METRICS
 
-LONGEST_WRITE_BYTES = 4096  # what a pipe takes in one piece, also from several workers (POSIX PIPE_BUF)
-_FAILURES = (DatabaseFailed, KeySetMissing, RequestFailed)
+MAX_WRITE_BYTES = 4096  # what a pipe takes in one piece, also from several workers (POSIX PIPE_BUF)
+_FAILURES = (DatabaseFailed, AuthUnavailable, RequestFailed)
 
 
 def observe(event: Event) -> None:
@@ -31,7 +31,7 @@ def observe(event: Event) -> None:
 
 
 class Log(logging.Handler):
-    """Lines of text on a file descriptor; those of one turn of the event loop leave together."""
+    """Lines of text on a file descriptor; those of one event-loop iteration leave together."""
 
     def __init__(self, descriptor: int = 1, level: int = logging.INFO, *, readable: bool = False) -> None:
         super().__init__(level)
@@ -40,7 +40,7 @@ class Log(logging.Handler):
         self._noted: list[tuple[float, int, Event | bytes, str | None]] = []
 
     def write(self, moment: float, level: int, event: Event | bytes) -> None:
-        """Write one line, at the end of this turn. ``moment`` in seconds since 1970.
+        """Write one line, at the end of this event-loop iteration. ``moment`` in seconds since 1970.
 
         An event is counted, too, whatever the level; bytes are a JSON object that begins with its name.
         """
@@ -80,14 +80,14 @@ class Log(logging.Handler):
         start = 0
         while start < len(lines):
             end, size = start + 1, len(lines[start])
-            while end < len(lines) and size + len(lines[end]) <= LONGEST_WRITE_BYTES:
+            while end < len(lines) and size + len(lines[end]) <= MAX_WRITE_BYTES:
                 size += len(lines[end])
                 end += 1
-            if not self._hand_over(b"".join(lines[start:end])):
+            if not self._write_whole(b"".join(lines[start:end])):
                 return
             start = end
 
-    def _hand_over(self, piece: bytes) -> bool:
+    def _write_whole(self, piece: bytes) -> bool:
         """Whether there is a reader."""
         while piece:
             try:
