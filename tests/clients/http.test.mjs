@@ -158,14 +158,14 @@ describe("with an upgrade on offer", together, () => {
 });
 
 describe("an error", together, () => {
-  const refusals = {
+  const requests = {
     400: ({ tasks, authorization }) => [tasks, { method: "POST", headers: { ...authorization, ...JSON_TYPE }, body: '{"title": ""}' }],
     401: ({ tasks }) => [tasks, {}],
     403: ({ authorization }) => [`${API}/api/${newUser()}/tasks`, { headers: authorization }],
     404: ({ tasks, authorization }) => [`${tasks}/0`, { headers: authorization }],
     405: ({ tasks, authorization }) => [tasks, { method: "PATCH", headers: authorization }],
   };
-  for (const [status, request] of Object.entries(refusals)) {
+  for (const [status, request] of Object.entries(requests)) {
     test(`of status ${status} has a text to show, in detail and in message`, async () => {
       const response = await fetch(...request(signedIn()));
       const error = await response.json();
@@ -203,7 +203,7 @@ describe("from a browser", together, () => {
     });
   }
 
-  test("with credentials included, the answer may be read, a refusal too", async () => {
+  test("with credentials included, the response may be read, an error too", async () => {
     const { tasks, authorization } = signedIn();
 
     for (const headers of [{ Origin: ORIGIN, ...authorization }, { Origin: ORIGIN }]) {

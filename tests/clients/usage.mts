@@ -1,4 +1,4 @@
-// Compiled, never run: what the client's types allow, and what they refuse.
+// Compiled, never run: what the client's types allow, and what they do not.
 
 import { NetworkError, Problem, TodoClient, renewing } from "../../clients/typescript/dist/index.js";
 import type { Page, ProblemCode, Retry, Task, Versioned } from "../../clients/typescript/dist/index.js";

@@ -1,6 +1,6 @@
 "use server";
 
-/** What people do with their tasks. Each action runs on the server, with a token of whoever called it. */
+/** What people do with their tasks. Each action runs on the server, with a token of the user who called it. */
 
 import { revalidatePath } from "next/cache";
 import { redirect } from "next/navigation";
