@@ -28,9 +28,10 @@ setup: .venv/runtime ## install the service and its embedded PostgreSQL into .ve
 run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
 	@$(RUN) -m todo_api serve
 
-demo: .venv/runtime ## try it in a browser: sign in with Better Auth, on http://localhost:3000 (needs Node 20)
+demo: ## try it in a browser: sign in with Better Auth, on http://localhost:3000 (needs Node 20)
 	@command -v npm >/dev/null || { echo "The demo needs Node 20 or newer: https://nodejs.org" >&2; exit 1; }
-	@$(MAKE) --no-print-directory .venv/web
+	@echo "  The demo: a page, Better Auth and the Todo API on PostgreSQL. The first start installs them."
+	@$(MAKE) --no-print-directory .venv/runtime .venv/web
 	@$(RUN) examples/web/run.py
 
 test: .venv/development ## run every test against a real PostgreSQL, and report branch coverage

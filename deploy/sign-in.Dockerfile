@@ -1,4 +1,4 @@
-# Better Auth and the page of the demo, for deploy/compose.yaml. Accounts live in memory.
+# Better Auth and the page of the demo, for deploy/compose.yaml.
 FROM node:20-slim
 WORKDIR /project/examples/web
 COPY examples/web/package.json examples/web/package-lock.json examples/web/.npmrc ./

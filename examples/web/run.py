@@ -1,7 +1,7 @@
 """``make demo``: Better Auth and the page on one port, the Todo API on another, until Ctrl-C.
 
 DEMO_PORT (3000) and PORT (8000) say where. The service reads its other settings as ever: without
-DATABASE_URL it starts its embedded PostgreSQL. The first of the two processes that ends takes the other along.
+DATABASE_URL both use the embedded PostgreSQL. The first process that ends takes the other along.
 """
 
 import os
@@ -10,13 +10,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import httpx
 
+from todo_api import migrations
+from todo_api.local import postgres
+from todo_api.local.secret import sample_secret
+from todo_api.settings import Settings, load_settings
+
 HERE = Path(__file__).parent
-OLDEST_NODE = 20
+MIN_NODE_VERSION = 20
 START_SECONDS = 60
 GRACE_SECONDS = 30
 
@@ -29,29 +36,54 @@ def main() -> None:
     api = f"http://127.0.0.1:{port}"
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
+    service = service_settings(page, port)
+    settings = load_settings(**{name.lower(): value for name, value in service.items()})
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        processes.append(subprocess.Popen([node, HERE / "server.mjs"], env={**os.environ, "DEMO_API": api}))
-        processes.append(subprocess.Popen([todo_api(), "serve"], env={**os.environ, **service_settings(page, port)}))
-        wait_for(f"{page}/api/auth/ok", processes)
-        wait_for(f"{api}/ready", processes)
-        print(f"\n  The demo is at  {page}   Sign up with any address. Ctrl-C ends it.\n", flush=True)
-        watch(processes)
+        with database(settings) as url:
+            try:
+                say(f"Starting the Todo API on {api} …")
+                processes.append(start([todo_api(), "serve"], **service))
+                say("Starting Better Auth and the page …")
+                accounts = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": accounts_secret(settings), "DEMO_API": api}
+                processes.append(start([node, HERE / "server.mjs"], **accounts))
+                wait_for(f"{page}/api/auth/ok", processes)
+                wait_for(f"{api}/ready", processes)
+                say(f"The demo is at  {page}   Sign up with any address. Ctrl-C ends it.\n")
+                watch(processes)
+            finally:
+                end(processes)
     except KeyboardInterrupt:
         pass
-    finally:
-        end(processes)
+    except (migrations.MigrationFailed, postgres.LocalPostgresFailed) as error:
+        sys.exit(str(error))
+
+
+def say(what: str) -> None:
+    """Tell what comes next, at once."""
+    print(f"  {what}", flush=True)
 
 
 def find_node() -> str:
     """Where Node is; exits with one sentence where there is none, or too old a one."""
     node = shutil.which("node")
     if node is None:
-        sys.exit(f"The demo needs Node {OLDEST_NODE} or newer: https://nodejs.org")
+        sys.exit(f"The demo needs Node {MIN_NODE_VERSION} or newer: https://nodejs.org")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
-        sys.exit(f"The demo needs Node {OLDEST_NODE} or newer, and this is {version}.")
+    if int(version.removeprefix("v").partition(".")[0]) < MIN_NODE_VERSION:
+        sys.exit(f"The demo needs Node {MIN_NODE_VERSION} or newer, and this is {version}.")
     return node
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of the database of the tasks and the accounts; the embedded one runs as long as the block."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    say("Starting PostgreSQL, for the tasks and the accounts …")
+    with postgres.running(settings.data_dir, migrate=migrations.upgrade) as cluster:
+        yield cluster.url
 
 
 def todo_api() -> Path:
@@ -72,6 +104,18 @@ def service_settings(page: str, port: str) -> dict[str, str]:
     }
 
 
+def accounts_secret(settings: Settings) -> str:
+    """The secret of Better Auth: the one that is set, or one that is made once and kept beside the tasks."""
+    if settings.better_auth_secret is not None:
+        return settings.better_auth_secret.get_secret_value()
+    return sample_secret(settings.data_dir / "better-auth-secret")
+
+
+def start(command: list[str | Path], **variables: str) -> subprocess.Popen[bytes]:
+    """Start a program with more variables in its environment."""
+    return subprocess.Popen(command, env={**os.environ, **variables})
+
+
 def interrupt(*_: object) -> NoReturn:
     """End as on Ctrl-C, also where the shell made this process ignore that."""
     raise KeyboardInterrupt
@@ -88,7 +132,7 @@ def wait_for(url: str, processes: list[subprocess.Popen[bytes]]) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    sys.exit(f"{url} was not well within {START_SECONDS} seconds. `todo-api doctor` may know why.")
+    sys.exit(f"{url} did not answer for {START_SECONDS} seconds. `todo-api doctor` may know why.")
 
 
 def watch(processes: list[subprocess.Popen[bytes]]) -> None:

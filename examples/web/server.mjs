@@ -1,31 +1,23 @@
 // The demo's front: Better Auth under /api/auth, the page, and the client that the page imports.
 //
-// DEMO_PORT says where to listen on localhost (or on DEMO_HOST, in a container), DEMO_API where the Todo API is. Accounts live in memory:
-// they are forgotten when the process ends.
+// DEMO_PORT says where to listen on localhost (or on DEMO_HOST, in a container), DEMO_API where the Todo API
+// is, DATABASE_URL where the accounts are, BETTER_AUTH_SECRET what protects them.
 
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { betterAuth } from "better-auth";
-import { memoryAdapter } from "better-auth/adapters/memory";
 import { toNodeHandler } from "better-auth/node";
-import { jwt } from "better-auth/plugins";
+import { openAccounts } from "./accounts.mjs";
 
 const port = Number(process.env.DEMO_PORT ?? 3000);
 const api = process.env.DEMO_API ?? "http://127.0.0.1:8000";
-const origin = `http://localhost:${port}`;
+const host = `localhost:${port}`;
+const origin = `http://${host}`;
 
-const auth = betterAuth({
-  baseURL: origin,
-  secret: randomBytes(32).toString("hex"),
-  database: memoryAdapter({ user: [], session: [], account: [], verification: [], jwks: [] }),
-  telemetry: { enabled: false },
-  emailAndPassword: { enabled: true },
-  plugins: [jwt()],
-});
-
+/** Other names of this machine, which people type: cookies and the service's CORS know only `localhost`. */
+const LOOPBACK = new Set([`127.0.0.1:${port}`, `[::1]:${port}`]);
 /** What each address prefix shows; the first that fits is taken. */
 const DIRECTORIES = [
   ["/client/", new URL("../../clients/typescript/dist/", import.meta.url)],
@@ -35,18 +27,20 @@ const TYPES = {
   ".css": "text/css",
   ".html": "text/html",
   ".js": "text/javascript",
-  ".mjs": "text/javascript",
   ".svg": "image/svg+xml",
+  ".webmanifest": "application/manifest+json",
 };
 
-const authenticate = toNodeHandler(auth);
+const { DATABASE_URL: databaseUrl, BETTER_AUTH_SECRET: secret } = process.env;
+const authenticate = toNodeHandler(await openAccounts({ origin, databaseUrl, secret }));
 const policy = contentPolicy(await readFile(new URL("page/index.html", import.meta.url), "utf8"));
 
 const server = createServer((request, response) => {
-  const [pathname] = request.url.split("?");
-  if (pathname.startsWith("/api/auth/")) return authenticate(request, response);
-  if (pathname === "/config.json") return send(response, 200, "application/json", JSON.stringify({ api }));
-  return sendFile(pathname, response);
+  answer(request, response).catch((error) => {
+    console.error(error);
+    if (response.headersSent) response.destroy();
+    else send(response, 500, "text/plain", "Something went wrong here. The server's output says what.");
+  });
 });
 server.on("error", (error) => {
   console.error(error.code === "EADDRINUSE" ? `Port ${port} is in use. DEMO_PORT names another one.` : error);
@@ -56,12 +50,29 @@ server.listen(port, process.env.DEMO_HOST ?? "localhost");
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(0));
 
+/** Whatever this throws is answered with 500: one bad request must not end the process. */
+async function answer(request, response) {
+  const { method, url } = request;
+  const name = (request.headers.host ?? "").toLowerCase();
+  const reads = method === "GET" || method === "HEAD";
+  if (!URL.canParse(`http://${name}`)) return send(response, 400, "text/plain", "Host is not a name.");
+  if (!reads && method !== "POST") return send(response, 405, "text/plain", "This cannot be done here.");
+  const [pathname] = url.split("?");
+  // Under any name: the Todo API fetches the JWKS from here as well. Better Auth checks where writes come from.
+  if (pathname.startsWith("/api/auth/")) return authenticate(request, response);
+  if (!reads) return send(response, 405, "text/plain", "This page can only be read.");
+  if (LOOPBACK.has(name)) response.setHeader("Location", `${origin}/`);
+  if (name !== host) return send(response, LOOPBACK.has(name) ? 307 : 421, "text/plain", `This page is at ${origin}.`);
+  if (pathname === "/config.json") return send(response, 200, "application/json", JSON.stringify({ api }));
+  return sendFile(pathname, response);
+}
+
 async function sendFile(pathname, response) {
   try {
     const [prefix, directory] = DIRECTORIES.find(([start]) => pathname.startsWith(start));
     const file = new URL(pathname.slice(prefix.length) || "index.html", directory);
     const type = TYPES[extname(file.pathname)];
-    if (type === undefined || !file.href.startsWith(directory.href)) throw new Error("not ours to show");
+    if (type === undefined || !file.href.startsWith(directory.href)) throw new Error("outside of the directory");
     send(response, 200, type, await readFile(fileURLToPath(file)));
   } catch {
     send(response, 404, "text/plain", "There is no such page.");
@@ -88,6 +99,7 @@ function contentPolicy(page) {
     `script-src 'self' 'sha256-${hash}'`,
     "style-src 'self'",
     "img-src 'self'",
+    "worker-src 'self'",
     `connect-src 'self' ${api}`,
     "form-action 'self'",
     "base-uri 'none'",

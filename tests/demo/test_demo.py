@@ -3,11 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,16 +93,23 @@ def test_in_the_browser_while_the_database_is_away(database: str, tmp_path: Path
         demonstrating(tmp_path, DATABASE_URL=url_through(proxy.port, database), DATABASE_WAIT_SECONDS="0.3") as demo,
         ThreadPoolExecutor() as beside,
     ):
+        playing = beside.submit(play, "database_away.mjs", demo)
+        wait_for_request(demo, "GET", 200, playing)
         proxy.refusing = True
         proxy.cut()
-        playing = beside.submit(play, "database_away.mjs", demo)
-        until = time.monotonic() + 30
-        while b'"method":"POST","route":"/api/{user_id}/tasks","status":503' not in demo.output.read_bytes():
-            assert not playing.done(), playing.result()
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_for_request(demo, "POST", 503, playing)
         proxy.refusing = False
         playing.result()
+
+
+def wait_for_request(demo: Demo, method: str, status: int, playing: Future[None]) -> None:
+    """Wait until the page's request for tasks was answered like this."""
+    line = f'"method":"{method}","route":"/api/{{user_id}}/tasks","status":{status}'.encode()
+    until = time.monotonic() + START_SECONDS
+    while line not in demo.output.read_bytes():
+        assert not playing.done(), playing.result()
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @in_chromium
@@ -110,19 +118,26 @@ def test_documentation_in_the_browser_without_configuration(tmp_path: Path) -> N
         run_tests(HERE / "docs_page.mjs", packages=WEB, DEMO_API=server.url, DEMO_CHROMIUM=str(CHROMIUM))
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_without_configuration_it_starts_and_leaves_nothing_running(by: signal.Signals, tmp_path: Path) -> None:
-    with demonstrating(tmp_path) as demo:
-        assert "Todo" in httpx.get(demo.page, timeout=20).text
-        assert httpx.get(f"{demo.api}/ready", timeout=20).status_code == 200
+def test_without_configuration_it_starts_ends_with_all_it_started_and_keeps_the_accounts(tmp_path: Path) -> None:
+    person = {"email": "ada@example.com", "password": "correct horse battery"}
+    for by, path, body in (
+        (signal.SIGINT, "sign-up", person | {"name": "Ada"}),
+        (signal.SIGTERM, "sign-in", person),
+    ):
+        with demonstrating(tmp_path) as demo:
+            assert "Starting PostgreSQL" in demo.output.read_text().splitlines()[0]
+            assert "Todo" in httpx.get(demo.page, timeout=20).text
+            assert httpx.get(f"{demo.api}/ready", timeout=20).status_code == 200
+            answer = httpx.post(f"{demo.page}/api/auth/{path}/email", json=body, timeout=20)
+            assert answer.status_code == 200, answer.text
 
-        demo.process.send_signal(by)
+            demo.process.send_signal(by)
 
-        assert demo.process.wait(30) == 0
-        for address in (demo.page, demo.api):
-            with pytest.raises(httpx.ConnectError):
-                httpx.get(address, timeout=20)
-        assert "Traceback" not in demo.output.read_text()
+            assert demo.process.wait(30) == 0
+            for address in (demo.page, demo.api):
+                with pytest.raises(httpx.ConnectError):
+                    httpx.get(address, timeout=20)
+            assert "Traceback" not in demo.output.read_text()
 
 
 def test_port_in_use_is_said_in_one_sentence(demo: Demo, tmp_path: Path) -> None:
@@ -167,3 +182,35 @@ def test_nothing_but_the_page_and_its_modules_is_shown(path: str, demo: Demo) ->
 
         assert http.send(request).status_code == 404
         assert http.get(f"http://localhost:{port}/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("request_line", "host", "status"),
+    [
+        ("GET /", "a b", 400),
+        ("GET /api/auth/ok", "a b", 400),
+        ("GET /", "example.com", 421),
+        ("TRACE /", None, 405),
+        ("TRACE /api/auth/ok", None, 405),
+        ("DELETE /", None, 405),
+        ("POST /", None, 405),
+        ("HEAD /", None, 200),
+        ("GET http://[", None, 404),
+        ("POST /api/auth/%zz", None, 404),
+    ],
+)
+def test_no_request_ends_the_server(request_line: str, host: str | None, status: int, demo: Demo) -> None:
+    url = httpx.URL(demo.page)
+    method, path = request_line.split(" ", 1)
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host or url.netloc.decode()}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("localhost", url.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+
+        assert connection.makefile("rb").readline().split()[1] == str(status).encode()
+    assert httpx.get(demo.page, timeout=20).status_code == 200
+
+
+def test_page_asked_for_by_address_leads_to_the_name_under_which_people_can_sign_in(demo: Demo) -> None:
+    answer = httpx.get(demo.page, headers={"Host": f"127.0.0.1:{httpx.URL(demo.page).port}"}, timeout=20)
+
+    assert (answer.status_code, answer.headers["Location"]) == (307, f"{demo.page}/")
