@@ -15,7 +15,7 @@ const { chromium } = createRequire(new URL("../../examples/web/package.json", im
 
 let browser;
 before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.DEMO_CHROMIUM });
+  browser = await chromium.connect(process.env.DEMO_BROWSER);
 });
 after(() => browser.close());
 
@@ -64,20 +64,23 @@ export async function signIn(page, email, password = PASSWORD) {
 
 /** A page in a browser of its own. Whatever it logs as an error, or blocks, fails the test. */
 export async function open(t, options = {}) {
-  const usual = { viewport: { width: 1000, height: 800 }, reducedMotion: "reduce" }; // nothing to wait for before a click
+  const usual = {
+    viewport: { width: 1000, height: 800 },
+    reducedMotion: "reduce", // nothing to wait for before a click
+    serviceWorkers: "block", // it would hide requests from the tests
+  };
   const context = await browser.newContext({ ...usual, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(SECONDS * 1000);
+  context.setDefaultTimeout(SECONDS * 1000);
   const faults = [];
-  page.on("pageerror", (error) => faults.push(String(error)));
-  page.on("console", (message) => {
+  context.on("page", (page) => page.on("pageerror", (error) => faults.push(String(error))));
+  context.on("console", (message) => {
     if (/Content Security Policy|Uncaught/.test(message.text())) faults.push(message.text());
   });
   t.after(async () => {
     await context.close();
     assert.deepEqual(faults, []);
   });
-  return page;
+  return context.newPage();
 }
 
 export async function add(page, title, note) {
@@ -89,14 +92,37 @@ export async function add(page, title, note) {
   await page.getByRole("button", { name: "Add", exact: true }).click();
 }
 
-/** The row of a task that the service has. */
+/** Press the button in a task's row. */
+export async function press(page, verb, title) {
+  await page.getByRole("button", { name: `${verb}: ${title}` }).focus(); // as the pointer would, it brings it into view
+  await page.keyboard.press("Enter");
+}
+
+export function checkbox(page, title) {
+  return page.getByRole("checkbox", { name: `Completed: ${title}`, exact: true });
+}
+
+/** The row of a task that the service has as it is shown. */
 export function row(page, title) {
-  return page.getByRole("list", { name: "Tasks", exact: true }).getByRole("listitem").filter({ hasText: title });
+  return page.locator(".shown .task:not(.unsent)").filter({ hasText: title });
+}
+
+/** Wait until the service has everything that is shown. */
+export async function saved(page) {
+  await eventually(() => page.locator(".unsent").count(), 0);
 }
 
 /** The titles on the screen, from top to bottom. */
 export function titles(page) {
-  return page.locator(".shown .task:not([hidden]) .title").allInnerTexts();
+  return page.locator(".shown .title").allTextContents();
+}
+
+/** What the service has, newest first. */
+export async function serverTasks(page) {
+  const { token } = await page.evaluate(async () => (await fetch("/api/auth/token")).json());
+  const response = await fetch(`${API}/api/tasks`, { headers: { Authorization: `Bearer ${token}` } });
+  assert.equal(response.status, 200);
+  return response.json();
 }
 
 /** Wait until a question about the page has this answer. */

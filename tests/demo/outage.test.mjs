@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { API, add, eventually, makeTasks, newcomer, row, signIn, titles } from "./browser.mjs";
+import { API, add, checkbox, eventually, makeTasks, newcomer, press, row, saved, serverTasks, signIn, titles } from "./browser.mjs";
 
 const CORS = { "Access-Control-Allow-Origin": process.env.DEMO_PAGE, "Access-Control-Allow-Credentials": "true" };
 const TASKS = `${API}/api/*/tasks`;
@@ -32,13 +32,12 @@ test("what is written offline waits, and is sent when the connection is back", a
   await page.getByText("You are offline.").waitFor();
   await add(page, "First");
   await add(page, "Second");
-  const waiting = page.getByRole("list", { name: "Tasks being sent" });
-  await waiting.getByText("Waiting for the connection").nth(1).waitFor();
-  assert.deepEqual(await titles(page), []);
+  await page.locator(".unsent").getByText("Waiting for the connection").nth(1).waitFor();
+  assert.deepEqual(await titles(page), ["Second", "First"]);
 
   await page.context().setOffline(false);
-  await eventually(() => titles(page), ["Second", "First"]);
-  assert.equal(await waiting.getByRole("listitem").count(), 0);
+  await saved(page);
+  assert.deepEqual((await serverTasks(page)).map(({ title }) => title), ["Second", "First"]);
   assert.equal(await page.getByText("You are offline.").count(), 0);
 });
 
@@ -51,13 +50,12 @@ test("a task whose answer never came survives that the page is closed, and is no
     return route.abort();
   });
   await add(page, "Do not lose me");
-  await page.getByText("Sending…").waitFor();
-  await page.waitForTimeout(200);
+  await page.getByText("Saving…").waitFor();
   await page.reload();
-  await page.getByText("Sending…").waitFor();
+  await page.getByText("Saving…").waitFor();
   lost = false;
 
-  await eventually(() => titles(page), ["Do not lose me"]);
+  await saved(page);
   await page.reload();
   await eventually(() => titles(page), ["Do not lose me"]);
 });
@@ -72,10 +70,9 @@ test("an add whose answer is lost makes one task", async (t) => {
     return route.abort();
   });
   await add(page, "Only once");
+  await saved(page);
 
-  await eventually(() => titles(page), ["Only once"]);
-  await page.reload();
-  await eventually(() => titles(page), ["Only once"]);
+  assert.deepEqual((await serverTasks(page)).map(({ title }) => title), ["Only once"]);
   assert.equal(keys.length, 3);
   assert.equal(new Set(keys).size, 1);
 });
@@ -85,9 +82,9 @@ test("a 503 is waited for, visibly, and needs nobody's hand", async (t) => {
   await failing(page, { method: "POST", status: 503, times: 2, headers: { "Retry-After": "1" } });
   await add(page, "Patience");
   await page.getByText("The service cannot be reached at the moment.").waitFor();
-  await page.getByText("Sending…").waitFor();
+  await page.getByText("Saving…").waitFor();
 
-  await eventually(() => titles(page), ["Patience"]);
+  await row(page, "Patience").waitFor();
   assert.equal(await page.getByText("The service cannot be reached at the moment.").count(), 0);
 });
 
@@ -112,31 +109,59 @@ test("a tick that is not accepted is taken back, with the service's reason", asy
   await add(page, "Stubborn");
   await row(page, "Stubborn").waitFor();
   await failing(page, { method: "PATCH", status: 500, times: 1 });
-  const box = page.getByRole("checkbox", { name: "Completed: Stubborn" });
+  const box = checkbox(page, "Stubborn");
   await box.click();
 
   await page.getByRole("alert").getByText("The database takes a rest.").waitFor();
   assert.equal(await box.isChecked(), false);
   await box.check();
-  await row(page, "Stubborn").getByText("Changed").waitFor();
+  await saved(page);
+  assert.equal((await serverTasks(page))[0].completed, true);
 });
 
 test("a deletion that is not accepted is taken back", async (t) => {
   const page = await newcomer(t);
   await add(page, "Sticky");
-  await row(page, "Sticky").hover();
+  await row(page, "Sticky").waitFor();
   await failing(page, { method: "DELETE", status: 500, times: 1 });
-  await page.getByRole("button", { name: "Delete: Sticky" }).click();
+  await press(page, "Delete", "Sticky");
+  await eventually(() => titles(page), []);
+  await page.getByRole("button", { name: "Dismiss" }).click();
 
-  await page.getByRole("alert").getByText("The task was not deleted.").waitFor();
+  await page.getByRole("alert").getByText("“Sticky” was not deleted.").waitFor();
   await eventually(() => titles(page), ["Sticky"]);
+});
+
+test("a task that is not accepted goes back to where it was typed", async (t) => {
+  const page = await newcomer(t);
+  let answer;
+  const typing = new Promise((resolve) => (answer = resolve));
+  await page.route(TASKS, async (route) => {
+    if (route.request().method() !== "POST") return route.fallback();
+    if (route.request().postDataJSON().title === "Unwanted too") await typing;
+    return route.fulfill({ status: 400, headers: CORS, json: { status: 400, detail: "Not this one." } });
+  });
+  await add(page, "Unwanted");
+  await page.getByRole("alert").getByText("“Unwanted” was not added. The service says: Not this one.").waitFor();
+  const title = page.getByLabel("New task", { exact: true });
+  assert.equal(await title.inputValue(), "Unwanted");
+  await add(page, "Unwanted too");
+  await title.fill("Something else");
+  answer();
+  const edit = page.getByRole("alert").getByRole("button", { name: "Edit" });
+  await edit.click(); // the form is taken: nothing is overwritten, and the message stays
+  assert.equal(await title.inputValue(), "Something else");
+  await title.fill("");
+  await edit.click();
+
+  assert.equal(await title.inputValue(), "Unwanted too");
 });
 
 test("an edit that is not accepted stays in its editor", async (t) => {
   const page = await newcomer(t);
   await add(page, "Draft");
-  await row(page, "Draft").hover();
-  await page.getByRole("button", { name: "Edit: Draft" }).click();
+  await row(page, "Draft").waitFor();
+  await press(page, "Edit", "Draft");
   await failing(page, { method: "PUT", status: 500, times: 1 });
   await page.getByLabel("Title").fill("Final");
   await page.keyboard.press("Enter");
@@ -144,7 +169,7 @@ test("an edit that is not accepted stays in its editor", async (t) => {
   await page.getByRole("alert").getByText("it is still in the editor").waitFor();
   assert.equal(await page.getByLabel("Title").inputValue(), "Final");
   await page.keyboard.press("Enter");
-  await eventually(() => titles(page), ["Final"]);
+  await row(page, "Final").waitFor();
 });
 
 test("ticks in quick succession end as the last one says", async (t) => {
@@ -162,11 +187,9 @@ test("ticks in quick succession end as the last one says", async (t) => {
   await box.click();
   await box.click();
   assert.equal(await box.isChecked(), false);
-  await eventually(() => page.getByText("Saving…").count(), 0);
+  await saved(page);
 
-  assert.equal(await box.isChecked(), false);
-  await page.reload();
-  await row(page, "Undecided").waitFor();
+  assert.equal((await serverTasks(page))[0].completed, false);
   assert.equal(await box.isChecked(), false);
 });
 
@@ -174,19 +197,16 @@ test("a task deleted while its change is on the way is deleted as it was changed
   const page = await newcomer(t);
   await add(page, "Before");
   await row(page, "Before").waitFor();
-  await page.route(`${TASKS}/*`, async (route) => {
-    if (route.request().method() === "PUT") await new Promise((resolve) => setTimeout(resolve, 500));
-    return route.fallback();
-  });
-  await page.getByRole("button", { name: "Edit: Before" }).click();
+  await press(page, "Edit", "Before");
   await page.getByLabel("Title").fill("After");
   await page.keyboard.press("Enter");
-  await page.getByRole("button", { name: "Delete: After" }).focus();
-  await page.keyboard.press("Enter");
+  await press(page, "Delete", "After");
 
   await page.getByText("Deleted “After”.").waitFor();
   await page.getByRole("button", { name: "Undo" }).click();
   await eventually(() => titles(page), ["After"]);
+  await saved(page);
+  assert.equal((await serverTasks(page))[0].title, "After");
 });
 
 test("the token is renewed before it expires", async (t) => {
@@ -213,5 +233,56 @@ test("a session that is over leads to the sign-in and keeps what was not sent", 
   await page.getByText("You were signed out.").waitFor();
 
   await signIn(page, page.email);
-  await eventually(() => titles(page), ["Written too late"]);
+  await row(page, "Written too late").waitFor();
+});
+
+test("what is done offline stays done, and reaches the service later", async (t) => {
+  const page = await newcomer(t);
+  await makeTasks(page, [{ title: "Delete" }, { title: "Rename" }, { title: "Tick" }]);
+  await page.reload();
+  await eventually(() => titles(page), ["Tick", "Rename", "Delete"]);
+  await page.getByRole("radio", { name: "Pending" }).check();
+  await page.clock.install();
+  await page.context().setOffline(true);
+  await checkbox(page, "Tick").click();
+  await press(page, "Edit", "Rename");
+  await page.getByLabel("Title").fill("Renamed");
+  await page.keyboard.press("Enter");
+  await press(page, "Delete", "Delete");
+  await add(page, "New");
+  await press(page, "Edit", "New");
+  await page.getByLabel("Title").fill("Newer");
+  await page.keyboard.press("Enter");
+  assert.deepEqual(await titles(page), ["Newer", "Renamed"]);
+  await page.clock.runFor(30_000);
+  assert.deepEqual(await titles(page), ["Newer", "Renamed"]);
+  await page.getByRole("radio", { name: "All" }).check();
+  assert.equal(await checkbox(page, "Tick").isChecked(), true);
+  await page.context().setOffline(false);
+  await eventually(() => page.clock.runFor(1_000).then(() => page.locator(".unsent").count()), 0);
+
+  const tasks = (await serverTasks(page)).map(({ title, completed }) => [title, completed]);
+  assert.deepEqual(tasks, [["Newer", false], ["Tick", true], ["Renamed", false]]);
+  assert.deepEqual(await titles(page), ["Newer", "Tick", "Renamed"]);
+});
+
+test("a reload offline shows the tasks, takes new ones, and sends them later", async (t) => {
+  const page = await newcomer(t, { serviceWorkers: "allow" });
+  await add(page, "Seen before");
+  await saved(page);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const stored = () => page.evaluate(async () => (await (await caches.open("todo-page")).keys()).map(({ url }) => new URL(url).pathname));
+  await eventually(async () => (await stored()).includes("/client/index.js"), true);
+  await page.context().setOffline(true);
+  await page.reload();
+  await eventually(() => titles(page), ["Seen before"]);
+  await page.getByText("You are offline.").waitFor();
+  await add(page, "Written offline");
+  await page.reload();
+  await eventually(() => titles(page), ["Written offline", "Seen before"]);
+  await page.context().setOffline(false);
+  await saved(page);
+
+  assert.deepEqual((await serverTasks(page)).map(({ title }) => title), ["Written offline", "Seen before"]);
+  assert.deepEqual((await stored()).filter((path) => path.startsWith("/api/")), []);
 });

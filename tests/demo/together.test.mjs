@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { add, beside, eventually, newcomer, row, signUp, titles } from "./browser.mjs";
+import { PAGE, add, beside, checkbox, eventually, newcomer, press, row, saved, serverTasks, signUp, titles } from "./browser.mjs";
 
 /** Two browsers of one person, both showing one task; the second has just renamed it. */
 async function renamedElsewhere(t) {
@@ -12,14 +12,13 @@ async function renamedElsewhere(t) {
   const other = await beside(t, page);
   await edit(page, "Paint the fence");
   await edit(other, "Paint the fence", "Paint the gate");
-  await row(other, "Paint the gate").getByText("Changed").waitFor();
+  await row(other, "Paint the gate").waitFor();
   return [page, other];
 }
 
 /** Open an editor; type and save, if there is something to type. */
 async function edit(page, title, text) {
-  await row(page, title).hover();
-  await page.getByRole("button", { name: `Edit: ${title}` }).click();
+  await press(page, "Edit", title);
   if (text === undefined) return;
   await page.getByLabel("Title").fill(text);
   await page.getByRole("button", { name: "Save" }).click();
@@ -72,12 +71,12 @@ test("a conflict is noticed as well where the task came with the list, and again
   await row(first, "Paint the gate").waitFor();
   await edit(first, "Paint the gate");
   await edit(page, "Paint the gate", "Paint the door");
-  await row(page, "Paint the door").getByText("Changed").waitFor();
+  await row(page, "Paint the door").waitFor();
   await save(first, "Paint the wall");
   await first.getByRole("dialog").getByText("Paint the door").waitFor();
 
   await edit(page, "Paint the door", "Paint the roof");
-  await row(page, "Paint the roof").getByText("Changed").waitFor();
+  await row(page, "Paint the roof").waitFor();
   await first.getByRole("button", { name: "Keep mine" }).click();
   await first.getByRole("dialog").getByText("Paint the roof").waitFor();
   await first.getByRole("button", { name: "Keep mine" }).click();
@@ -91,12 +90,12 @@ test("a task that was only ticked off elsewhere is renamed without a question", 
   await row(page, "Sweep the stairs").waitFor();
   const other = await beside(t, page);
   await edit(page, "Sweep the stairs");
-  await other.getByRole("checkbox", { name: "Completed: Sweep the stairs" }).check();
-  await row(other, "Sweep the stairs").getByText("Changed").waitFor();
+  await checkbox(other, "Sweep the stairs").check();
+  await saved(other);
   await save(page, "Sweep the yard");
 
-  await row(page, "Sweep the yard").getByText("Changed").waitFor();
-  assert.equal(await page.getByRole("checkbox", { name: "Completed: Sweep the yard" }).isChecked(), true);
+  await row(page, "Sweep the yard").waitFor();
+  assert.equal(await checkbox(page, "Sweep the yard").isChecked(), true);
 });
 
 test("a title changed here and a note changed elsewhere are both kept without a question", async (t) => {
@@ -108,7 +107,7 @@ test("a title changed here and a note changed elsewhere are both kept without a 
   await edit(other, "Bake bread");
   await other.getByLabel("Note", { exact: true }).fill("Spelt");
   await other.getByRole("button", { name: "Save" }).click();
-  await row(other, "Spelt").getByText("Changed").waitFor();
+  await row(other, "Spelt").waitFor();
   await save(page, "Bake two loaves");
 
   await row(page, "Bake two loaves").getByText("Spelt").waitFor();
@@ -122,9 +121,9 @@ test("what was edited while it was deleted elsewhere can be brought back", async
   await row(page, "Mend the bicycle").waitFor();
   const other = await beside(t, page);
   await edit(page, "Mend the bicycle");
-  await row(other, "Mend the bicycle").hover();
-  await other.getByRole("button", { name: "Delete: Mend the bicycle" }).click();
-  await other.getByText("Deleted “Mend the bicycle”.").waitFor();
+  await press(other, "Delete", "Mend the bicycle");
+  await other.getByRole("button", { name: "Dismiss" }).click();
+  await eventually(async () => (await serverTasks(other)).length, 0);
   await save(page, "Mend both bicycles");
 
   await page.getByRole("button", { name: "Bring it back" }).click();
@@ -150,4 +149,50 @@ test("people who share a browser do not see each other's tasks", async (t) => {
   await signUp(page, { name: "Eve" });
 
   assert.equal(await page.getByText("Buy a present for Eve").count(), 0);
+});
+
+test("another tab shows every change at once, without being looked at", async (t) => {
+  const page = await newcomer(t);
+  const tab = await page.context().newPage();
+  await tab.goto(PAGE);
+  await tab.getByRole("heading", { name: "A clean slate" }).waitFor();
+  await tab.evaluate(() => {
+    for (const target of [window, document]) for (const type of ["focus", "visibilitychange"]) {
+      target.addEventListener(type, (event) => event.stopImmediatePropagation(), { capture: true });
+    }
+  });
+  await add(page, "Seen everywhere");
+  await row(tab, "Seen everywhere").waitFor();
+  await checkbox(page, "Seen everywhere").check();
+  await eventually(() => checkbox(tab, "Seen everywhere").isChecked(), true);
+  await press(page, "Delete", "Seen everywhere");
+  await page.getByRole("button", { name: "Dismiss" }).click();
+
+  await eventually(() => titles(tab), []);
+});
+
+test("signing out in one tab signs out in all", async (t) => {
+  const page = await newcomer(t);
+  const tab = await page.context().newPage();
+  await tab.goto(PAGE);
+  await tab.getByRole("heading", { name: "A clean slate" }).waitFor();
+  await page.getByRole("button", { name: "Sign out" }).click();
+
+  await tab.getByRole("heading", { name: "Welcome back" }).waitFor();
+});
+
+test("an unchanged list is not sent again", async (t) => {
+  const page = await newcomer(t);
+  await add(page, "Unchanged");
+  await saved(page);
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  const statuses = [];
+  session.on("Network.responseReceivedExtraInfo", ({ statusCode }) => statuses.push(statusCode));
+  const look = () => page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await look();
+  await eventually(() => statuses.length > 0, true);
+  await look();
+
+  await eventually(() => statuses.at(-1), 304);
 });

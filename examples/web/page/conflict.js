@@ -2,32 +2,33 @@
 
 const dialog = document.querySelector("#conflict");
 const [mine, theirs] = dialog.querySelectorAll(".version");
-let turn = Promise.resolve();
 
-/** The person would rather go on editing than choose a version. */
-export class Undecided extends Error {}
+/** The same field was changed here and elsewhere; `present` is the task and entity tag as they are now. */
+export class Conflict extends Error {
+  constructor(present) {
+    super("Changed here and elsewhere");
+    this.present = present;
+  }
+}
 
 /**
- * Save what was edited, to the version that the person has seen or has decided about.
+ * Save an edit to the version that the person has seen or has decided about.
  *
- * @param base the task as it was when its editor opened
+ * @param known the task as it was last seen, and its entity tag or null
+ * @param base the fields as they were when the editor opened
  * @param fields what the editor says now
  */
-export async function save(client, { task, etag }, base, fields) {
+export async function edit(client, known, { ref, base, fields }) {
+  const id = Number(ref);
   const change = Object.fromEntries(Object.entries(fields).filter(([name, value]) => value !== base[name]));
-  let present = etag === null ? await client.get(base.id) : { value: task, etag };
+  let present = known?.etag ? { value: known.task, etag: known.etag } : await client.get(id);
   for (;;) {
-    if (clash(change, base, present.value)) {
-      const choice = await askWhich({ ...present.value, ...change }, present.value);
-      if (choice === "theirs") return present;
-      if (choice !== "mine") throw new Undecided();
-      base = present.value;
-    }
+    if (clash(change, base, present.value)) throw new Conflict(present);
     try {
-      return await client.update(base.id, change, { etag: present.etag });
+      return await client.update(id, change, { etag: present.etag });
     } catch (error) {
       if (error.status !== 412) throw error;
-      present = await client.get(base.id);
+      present = await client.get(id);
     }
   }
 }
@@ -38,17 +39,22 @@ function clash(change, base, present) {
 }
 
 /** Show both versions; answers "mine", "theirs", or "" when the person would rather go on editing. */
-function askWhich(own, other) {
-  return (turn = turn.then(() => ask(own, other)));
-}
-
-async function ask(own, other) {
+export async function ask(own, other) {
   fill(mine, own);
   fill(theirs, other);
   dialog.returnValue = "";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
   return dialog.returnValue;
+}
+
+export function isAsking() {
+  return dialog.open;
+}
+
+/** Without an answer. */
+export function stopAsking() {
+  dialog.close("stop");
 }
 
 function fill(section, { title, description }) {

@@ -5,7 +5,7 @@ import { SignedOut } from "./session.js";
 
 const UNAVAILABLE = new Set([502, 503, 504]);
 const NOTICES = {
-  offline: "You are offline. New tasks are kept here and sent as soon as you are back.",
+  offline: "You are offline. Everything you do is kept here and sent as soon as you are back.",
   trouble: "The service cannot be reached at the moment. Trying again…",
 };
 

@@ -1,64 +1,86 @@
-/** Short messages at the edge of the page, read aloud by screen readers. */
+/**
+ * Short messages at the edge of the page, read aloud by screen readers: one at a time, the newest.
+ *
+ * What a message offers can be had by Ctrl+Z as well: the newest first, then those before it, each as long as
+ * its time lasts.
+ */
 
 const SECONDS = 6;
+const TEXT_FIELDS = "input:not([type=checkbox], [type=radio]), textarea";
 const template = document.querySelector("#message");
 const calm = document.querySelector("#messages");
 const urgent = document.querySelector("#alerts");
 
-/** What Ctrl+Z does while a message offers it; null otherwise. */
-let latest = null;
+/** Those whose time is not over, oldest first. */
+const messages = [];
 
 /**
  * Show a message for six seconds; longer while the pointer or the focus is on it.
  *
- * @param action what its button offers: `{ label, run }`; Ctrl+Z (or Cmd+Z) runs it too
+ * @param action what its button offers: `{ label, run }`; Ctrl+Z (or Cmd+Z) runs it too. `lapsed` is called
+ *   when the time is over and nobody took the offer.
  */
 export function say(text, action) {
-  show(calm, text, action);
+  add(calm, text, action);
 }
 
-/** Say that something went wrong. */
+/** Say that something went wrong. With an action it stays until somebody answers or dismisses it. */
 export function warn(text, action) {
-  show(urgent, text, action);
+  add(urgent, text, action);
+}
+
+/** Forget every message, and let their offers lapse. */
+export function clear() {
+  for (const message of [...messages]) message.close(true);
 }
 
 document.addEventListener("keydown", (event) => {
   const undo = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey;
-  if (!undo || latest === null || event.target.matches("input:not([type=checkbox], [type=radio]), textarea")) return;
-  event.preventDefault();
-  latest();
+  if (!undo || event.target.matches(TEXT_FIELDS) || document.querySelector("dialog[open]")) return;
+  event.preventDefault(); // browsers would undo in a text field that has not got the focus
+  messages.findLast(({ run }) => run !== null)?.run();
 });
 
-function show(region, text, action) {
-  const message = template.content.firstElementChild.cloneNode(true);
-  message.querySelector("span").textContent = text;
+function add(region, text, action) {
+  const element = template.content.firstElementChild.cloneNode(true);
+  const message = { region, element, run: null, close };
   let timer;
-  const wait = () => (timer = setTimeout(close, SECONDS * 1000));
+  const lasting = region === urgent && action !== undefined;
   const hold = () => clearTimeout(timer);
-  function close() {
+  const wait = () => {
     hold();
-    message.remove();
-    if (latest === run) latest = null;
+    if (!lasting) timer = setTimeout(close, SECONDS * 1000, true);
+  };
+  function close(lapsed) {
+    hold();
+    if (!messages.includes(message)) return;
+    messages.splice(messages.indexOf(message), 1);
+    draw(region);
+    if (lapsed) action?.lapsed?.();
   }
-  function run() {
-    close();
-    action.run();
-  }
+  element.querySelector("span").textContent = text;
+  element.querySelector(".dismiss").addEventListener("click", () => close(true));
   if (action !== undefined) {
-    const button = message.querySelector("button");
+    message.run = () => {
+      close(false);
+      action.run();
+    };
+    const button = element.querySelector(".link");
     button.textContent = action.label;
     button.ariaKeyShortcuts = "Control+Z Meta+Z";
     button.hidden = false;
-    button.addEventListener("click", run);
-    latest = run;
+    button.addEventListener("click", message.run);
   }
-  for (const event of ["pointerenter", "focusin"]) message.addEventListener(event, hold);
-  for (const event of ["pointerleave", "focusout"]) {
-    message.addEventListener(event, () => {
-      hold();
-      if (message.isConnected) wait();
-    });
-  }
-  region.append(message);
+  for (const event of ["pointerenter", "focusin"]) element.addEventListener(event, hold);
+  for (const event of ["pointerleave", "focusout"]) element.addEventListener(event, () => messages.includes(message) && wait());
+  messages.push(message);
   wait();
+  draw(region);
+}
+
+function draw(region) {
+  const latest = messages.findLast((message) => message.region === region);
+  if (latest?.element !== region.firstElementChild || latest === undefined) {
+    region.replaceChildren(...(latest === undefined ? [] : [latest.element]));
+  }
 }

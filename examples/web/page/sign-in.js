@@ -1,9 +1,7 @@
 /** The first thing a visitor sees: create an account, or sign in to one. */
 
 import { signIn, signUp } from "./session.js";
-
-/** Kept where somebody was signed in before: they have an account, most likely. */
-export const VISITED = "todo.visited";
+import { isKnownBrowser } from "./storage.js";
 
 const MODES = {
   up: { title: "Create your account", button: "Create account", ask: "Have one already?", other: "Sign in", send: signUp },
@@ -24,7 +22,7 @@ export function showSignIn(main, done, notice = "") {
   reason.textContent = notice;
   reason.hidden = notice === "";
 
-  let mode = localStorage.getItem(VISITED) ? "in" : "up";
+  let mode = isKnownBrowser() ? "in" : "up";
   function draw() {
     const { title, button, ask, other } = MODES[mode];
     main.querySelector("h1").textContent = title;

@@ -1,268 +1,196 @@
-/** The list: pages as the reader scrolls, and writes that show at once and are taken back when they fail. */
+/** The list on the screen: what the query finds, drawn row by row, and what can be done to many tasks at once. */
 
-import { Problem } from "todo-api-client";
-import { Undecided, save } from "./conflict.js";
-import { isOutage } from "./connection.js";
 import { say } from "./messages.js";
+import { find } from "./query.js";
 import { TaskRow } from "./task-row.js";
+import { count } from "./text.js";
 
-const RETRY_MILLISECONDS = 10_000;
-const PAGE = 30;
-const LONGEST_PAGE = 1000;
-const NEARLY_THERE = "600px";
+/** How many rows are drawn before somebody scrolls, and with each time they come near the end. */
+const ROWS = 100;
+const NEAR = "1500px";
 const EMPTY = {
   all: ["A clean slate", "Write down the first thing that needs doing."],
   pending: ["All done", "Nothing is waiting for you."],
   completed: ["Nothing completed yet", "What you tick off gathers here."],
 };
+/** The order by last change is hard to follow without the time of it. */
+const TIMES = { changed: "updated_at", oldest: "created_at" };
 
 export class TaskList {
-  #client;
-  #explain;
-  #restore;
+  #store;
+  #connection;
   #shown;
   #state;
-  #more;
-  #count;
-  #query = {};
+  #bulk;
+  #toggleAll;
+  #left;
+  #clear;
+  #counts;
+  #query;
   #rows = new Map();
-  /** Ids are never used again, so a list from before the deletion cannot bring one back. */
-  #deleted = new Set();
-  #next = null;
-  #loads = 0;
-  #loading = false;
-  #retry;
+  #found = [];
+  #limit = ROWS;
   #nearEnd;
 
-  /**
-   * @param explain says why something did not work
-   * @param restore makes a task again
-   */
-  constructor(main, client, { explain, restore, signal }) {
-    this.#client = client;
-    this.#explain = explain;
-    this.#restore = restore;
+  constructor(main, store, { connection, signal }) {
+    this.#store = store;
+    this.#connection = connection;
     this.#shown = main.querySelector(".shown");
     this.#state = main.querySelector(".state");
-    this.#more = main.querySelector(".more button");
-    this.#count = main.querySelector(".more span");
-    this.#state.querySelector("button").addEventListener("click", () => this.refresh());
-    this.#more.addEventListener("click", () => this.#loadMore());
-    this.#nearEnd = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#loadMore(), {
-      rootMargin: NEARLY_THERE,
-    });
-    signal.addEventListener("abort", () => this.#close());
+    this.#bulk = main.querySelector(".bulk");
+    this.#toggleAll = main.querySelector("#toggle-all");
+    this.#left = main.querySelector(".left");
+    this.#clear = main.querySelector(".clear");
+    this.#counts = main.querySelectorAll("[data-count]");
+    this.#state.querySelector("button").addEventListener("click", () => store.refresh());
+    this.#toggleAll.addEventListener("change", () => this.#completeAll(this.#toggleAll.checked));
+    this.#clear.addEventListener("click", () => this.#clearCompleted());
+    this.#nearEnd = new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && this.#showMore(), { rootMargin: NEAR });
+    this.#nearEnd.observe(main.querySelector(".end"));
+    for (const type of ["online", "offline"]) window.addEventListener(type, () => this.draw(), { signal });
+    signal.addEventListener("abort", () => this.#nearEnd.disconnect());
   }
 
-  /** Show what this query finds, from its beginning. */
-  load(query) {
+  /** Show what a query finds, from its beginning. */
+  show(query) {
     this.#query = query;
-    return this.#load(PAGE);
+    this.#limit = ROWS;
+    this.draw();
   }
 
-  /** Look whether something is new, as far as the reader has come. */
-  refresh() {
-    return this.#load(Math.min(Math.max(this.#rows.size, PAGE), LONGEST_PAGE));
-  }
-
-  /** Whether a task is among those the tools ask for. */
-  fits({ title, description, completed }) {
-    const { status, search } = this.#query;
-    const text = `${title}\n${description ?? ""}`.toLowerCase();
-    return (status === "all" || (status === "completed") === completed) && text.includes(search.toLowerCase());
-  }
-
-  /** Show a new task on top, wherever its place is: people look for what they just wrote. */
-  add(task, etag) {
-    if (this.#rows.has(task.id)) return;
-    this.#shown.prepend(this.#row(task, etag).element);
-    this.#settle();
-  }
-
-  async #load(limit) {
-    clearTimeout(this.#retry);
-    const load = ++this.#loads;
-    this.#loading = true;
-    this.#shown.ariaBusy = "true";
-    const page = await this.#client.list({ ...this.#query, limit }).catch((error) => error);
-    if (load !== this.#loads) return;
-    this.#loading = false;
-    this.#shown.ariaBusy = "false";
-    if (page instanceof Error) this.#showFailure(page);
-    else this.#arrange(page);
-  }
-
-  async #loadMore() {
-    const [load, next] = [this.#loads, this.#next];
-    if (next === null || this.#loading) return;
-    this.#loading = true;
-    try {
-      const page = await next();
-      if (load !== this.#loads) return;
-      for (const task of page.tasks) {
-        if (!this.#rows.has(task.id) && !this.#deleted.has(task.id)) this.#shown.append(this.#row(task).element);
-      }
-      [this.#next, this.#loading] = [page.next, false];
-      this.#draw();
-    } catch (error) {
-      if (load !== this.#loads) return;
-      this.#loading = false;
-      this.#explain(error, "The next tasks could not be loaded.");
-    }
-  }
-
-  /** Bring the list into the order of a page, moving little and keeping the focus where it is. */
-  #arrange({ tasks, next }) {
-    this.#next = next;
-    const focused = document.activeElement;
-    const present = tasks.filter(({ id }) => !this.#deleted.has(id));
-    const ids = new Set(present.map(({ id }) => id));
-    for (const [id, row] of this.#rows) if (!ids.has(id) && !row.editing && row.writes === 0) this.#take(row);
-    let place = this.#shown.firstElementChild;
-    for (const task of present) {
-      const row = this.#rows.get(task.id) ?? this.#row(task);
-      row.refresh(task);
-      if (row.element === place) place = place.nextElementSibling;
-      else this.#shown.insertBefore(row.element, place);
-    }
-    if (focused !== document.activeElement) focused.focus({ preventScroll: true });
-    this.#draw();
-  }
-
-  #row(task, etag = null) {
-    const row = new TaskRow(task, etag, {
-      complete: (...given) => this.#complete(...given),
-      save: (...given) => this.#save(...given),
-      remove: (...given) => this.#remove(...given),
-    });
-    this.#rows.set(task.id, row);
+  /** Show the row of a task, if the query finds it. */
+  reveal(ref) {
+    const place = this.#found.findIndex((entry) => entry.ref === ref);
+    if (place < 0) return null;
+    this.#limit = Math.max(this.#limit, place + 1);
+    this.draw();
+    const row = this.#rows.get(ref);
+    row.element.scrollIntoView({ block: "nearest" });
     return row;
   }
 
-  async #complete(row, completed) {
-    const shown = { ...row.task, completed };
-    try {
-      await row.optimistically(shown, () => this.#client.complete(row.task.id, completed));
-    } catch (error) {
-      return this.#failed(row, error, completed ? "The task was not completed." : "The task was not reopened.");
+  /** Bring the rows into the order of what is found, moving little and keeping the focus where it is. */
+  draw() {
+    const { shown, counts } = find(this.#store.tasks, this.#query);
+    this.#found = shown;
+    const visible = shown.slice(0, this.#limit);
+    const focused = document.activeElement;
+    const beside = this.#removeAllBut(new Set(visible.map(({ ref }) => ref)));
+    const badge = this.#connection.offline ? "Waiting for the connection" : "Saving…";
+    let place = this.#shown.firstElementChild;
+    for (const entry of visible) {
+      const row = this.#rows.get(entry.ref) ?? this.#row(entry.ref);
+      if (row.element === place) place = place.nextElementSibling;
+      else this.#shown.insertBefore(row.element, place);
+      row.element.classList.toggle("unsent", entry.unsent);
+      row.draw(entry.task, entry.unsent ? badge : "", TIMES[this.#query.order]);
     }
-    if (!this.fits(row.task) && row.writes === 0) {
-      this.#takeWithFocus(row);
-      say(`${completed ? "Completed" : "Reopened"} “${row.task.title}”.`);
-    }
-    return this.#settle();
+    if (beside !== null) beside.focus();
+    else if (focused !== document.activeElement) focused.focus({ preventScroll: true });
+    this.#drawCounts(counts);
+    this.#drawState();
   }
 
-  /** @param base the task as it was when its editor opened */
-  async #save(row, base, fields) {
-    try {
-      await row.optimistically({ ...row.task, ...fields }, () => save(this.#client, row, base, fields));
-      this.#settle();
-    } catch (error) {
-      if (error instanceof Undecided) row.edit(fields);
-      else if (error.status === 404) this.#offerToRestore(row, fields);
-      else if (error instanceof Problem && error.status === 400) row.edit(fields, error.detail);
-      else {
-        row.edit(fields);
-        this.#explain(error, "The change was not saved; it is still in the editor.");
-      }
+  /** Take rows away, unless somebody types in them; answers what gets the focus, if one of them had it. */
+  #removeAllBut(refs) {
+    const stays = (element) => refs.has(element.row.ref) || element.row.editing;
+    const leaving = [...this.#shown.children].filter((element) => !stays(element));
+    const holder = leaving.find((element) => element.contains(document.activeElement));
+    const beside = holder === undefined ? null : focusTarget(holder, stays);
+    for (const element of leaving) {
+      this.#rows.delete(element.row.ref);
+      element.remove();
     }
+    return beside;
   }
 
-  async #remove(row) {
-    this.#focusBeside(row);
-    row.element.hidden = true;
-    try {
-      const removed = await row.inTurn(() => this.#client.remove(row.task.id));
-      const { title, description, completed } = removed ?? row.task;
-      this.#forget(row);
-      say(`Deleted “${title}”.`, { label: "Undo", run: () => this.#restore({ title, description, completed }) });
-    } catch (error) {
-      if (error.status === 404) return this.#forget(row);
-      row.element.hidden = false;
-      this.#failed(row, error, "The task was not deleted.");
-    }
+  #row(ref) {
+    const row = new TaskRow(ref, {
+      complete: ({ ref, task }, completed) => this.#complete([{ ref, task }], completed),
+      save: ({ ref }, base, fields) => this.#store.edit(ref, base, fields),
+      discard: (own, fields) => say("Your changes were discarded.", { label: "Undo", run: () => own.edit(fields) }),
+      remove: ({ ref, task }) => this.#remove([{ ref, task }]),
+    });
+    row.element.row = row;
+    this.#rows.set(ref, row);
+    return row;
   }
 
-  #offerToRestore(row, { title, description }) {
-    const { completed } = row.task;
-    this.#forget(row);
-    say(`“${title}” was deleted elsewhere.`, {
-      label: "Bring it back",
-      run: () => this.#restore({ title, description, completed }),
+  #complete(entries, completed) {
+    const refs = entries.map(({ ref }) => ref);
+    this.#store.complete(refs, completed);
+    say(`${completed ? "Completed" : "Reopened"} ${named(entries)}.`, {
+      label: "Undo",
+      run: () => this.#store.complete(refs, !completed),
     });
   }
 
-  #failed(row, error, what) {
-    if (error.status === 404) {
-      this.#forget(row);
-      say(`“${row.task.title}” was deleted elsewhere.`);
-    } else {
-      this.#explain(error, what);
-    }
+  #completeAll(completed) {
+    this.#complete(this.#found.filter(({ task }) => task.completed !== completed), completed);
   }
 
-  #forget(row) {
-    this.#deleted.add(row.task.id);
-    this.#takeWithFocus(row);
-    this.#settle();
+  #clearCompleted() {
+    this.#remove(this.#found.filter(({ task }) => task.completed));
   }
 
-  #takeWithFocus(row) {
-    if (row.element.contains(document.activeElement)) this.#focusBeside(row);
-    this.#take(row);
+  /** Tasks are deleted when the offer to take it back is over; so they come back as they were. */
+  #remove(entries) {
+    const refs = entries.map(({ ref }) => ref);
+    this.#store.hold(...refs);
+    say(`Deleted ${named(entries)}.`, {
+      label: "Undo",
+      run: () => this.#store.release(...refs),
+      lapsed: () => this.#store.commit(...refs),
+    });
   }
 
-  #take(row) {
-    this.#rows.delete(row.task.id);
-    row.element.remove();
+  #drawCounts(counts) {
+    for (const element of this.#counts) element.textContent = counts[element.dataset.count];
+    const found = this.#found.length;
+    const completed = this.#found.filter(({ task }) => task.completed).length;
+    this.#bulk.hidden = found === 0;
+    this.#toggleAll.checked = found > 0 && completed === found;
+    this.#left.textContent = `${counts.pending} left`;
+    this.#clear.hidden = completed === 0;
   }
 
-  #focusBeside({ element }) {
-    const shown = [...this.#shown.children].filter((other) => other === element || !other.hidden);
-    const place = shown.indexOf(element);
-    const neighbour = shown[place + 1] ?? shown[place - 1];
-    const target = neighbour?.classList.contains("editing") ? "[name=title]" : "[type=checkbox]";
-    (neighbour?.querySelector(target) ?? document.querySelector("#new-title")).focus();
-  }
-
-  /** After a write: a list that was asked for before it may not know of it. */
-  #settle() {
-    this.#draw();
-    if (this.#loading) this.refresh();
-  }
-
-  #draw() {
-    const number = this.#rows.size;
-    const [title, text] = this.#query.search
-      ? ["Nothing found", `No task says “${this.#query.search}”.`]
-      : EMPTY[this.#query.status];
-    this.#showState(number === 0 && !this.#loading ? title : "", text);
-    this.#more.hidden = this.#next === null;
-    this.#count.textContent = this.#next !== null || number === 0 ? "" : `${number} ${number === 1 ? "task" : "tasks"}`;
-    // Observed anew, or an end that is still in view would not be reported again.
-    this.#nearEnd.disconnect();
-    if (this.#next !== null) this.#nearEnd.observe(this.#more);
-  }
-
-  #showFailure(error) {
-    if (this.#rows.size === 0) {
-      this.#showState("Your tasks could not be loaded", "They are safe. This page goes on trying.", true);
-    }
-    if (isOutage(error)) this.#retry = setTimeout(() => this.refresh(), RETRY_MILLISECONDS);
-    else this.#explain(error, "The list may be out of date.");
-  }
-
-  #close() {
-    this.#loads++;
-    clearTimeout(this.#retry);
-    this.#nearEnd.disconnect();
-  }
-
-  #showState(title, text, again = false) {
-    this.#state.hidden = title === "";
+  #drawState() {
+    const { loaded, failure } = this.#store;
+    const waiting = !loaded && failure === null;
+    this.#shown.ariaBusy = String(waiting);
+    const [title, text] =
+      failure !== null && !loaded
+        ? ["Your tasks could not be loaded", "They are safe. This page goes on trying."]
+        : this.#query.search.trim() !== ""
+          ? ["Nothing found", `No task says “${this.#query.search.trim()}”.`]
+          : EMPTY[this.#query.show];
+    this.#state.hidden = this.#shown.childElementCount > 0 || waiting;
     this.#state.querySelector("h2").textContent = title;
     this.#state.querySelector("p").textContent = text;
-    this.#state.querySelector("button").hidden = !again;
+    this.#state.querySelector("button").hidden = failure === null || loaded;
   }
+
+  #showMore() {
+    if (this.#limit >= this.#found.length) return;
+    this.#limit += ROWS;
+    this.draw();
+    // Observed anew, or an end that is still near would not be reported again.
+    const end = this.#shown.parentElement.querySelector(".end");
+    this.#nearEnd.unobserve(end);
+    this.#nearEnd.observe(end);
+  }
+}
+
+/** Beside a row that leaves: the next one that stays, or the one before, or where new tasks are written. */
+function focusTarget(element, stays) {
+  for (const step of ["nextElementSibling", "previousElementSibling"]) {
+    let neighbour = element[step];
+    while (neighbour !== null && !stays(neighbour)) neighbour = neighbour[step];
+    if (neighbour !== null) return neighbour.querySelector(neighbour.row.editing ? "[name=title]" : "[type=checkbox]");
+  }
+  return document.querySelector("#new-title");
+}
+
+function named(entries) {
+  return entries.length === 1 ? `“${entries[0].task.title}”` : count(entries.length, "task");
 }

@@ -1,43 +1,33 @@
-/** One task on the screen: what it says, its three buttons, and the editor that opens in its place. */
+/** One task on the screen: its checkbox, what it says, its buttons, and the editor that opens in its place. */
+
+import { show, watchFields } from "./fields.js";
+import { linked, since } from "./text.js";
 
 const template = document.querySelector("#task");
 const editorTemplate = document.querySelector("#editor");
-const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const UNITS = [
-  ["day", 86_400],
-  ["hour", 3_600],
-  ["minute", 60],
-];
-
-/** A task that is not the service's yet: shown, but not to be touched. */
-export function waitingRow(task, badge) {
-  const row = new TaskRow(task, null, {});
-  row.draw(task, badge);
-  row.element.classList.add("waiting");
-  for (const control of row.element.querySelectorAll("input, button")) control.disabled = true;
-  return row.element;
-}
+/** A note beyond these is shortened until somebody asks for the rest. */
+const MAX_NOTE_LINES = 3;
+const MAX_NOTE_CHARACTERS = 240;
 
 export class TaskRow {
   element = template.content.firstElementChild.cloneNode(true);
-  /** The task as the service last answered it, and the entity tag of that version where it is known. */
-  task;
-  etag;
-  /** How many writes are on their way; as long as there are, the screen is ahead of `task`. */
-  writes = 0;
+  /** What the page calls the task, and the task as it is shown. */
+  ref;
+  task = null;
+  #badge = "";
+  #drawn = "";
   #actions;
-  #turn = Promise.resolve();
   #editor = null;
 
-  /** @param actions `complete(row, completed)`, `save(row, fields)`, `remove(row)` */
-  constructor(task, etag, actions) {
-    this.task = task;
-    this.etag = etag;
+  /** @param actions `complete(row, completed)`, `save(row, base, fields)`, `discard(row, fields)`, `remove(row)` */
+  constructor(ref, actions) {
+    this.ref = ref;
     this.#actions = actions;
     this.checkbox.addEventListener("change", () => actions.complete(this, this.checkbox.checked));
-    this.#find(".edit").addEventListener("click", () => this.edit(this.task));
+    this.#find(".edit").addEventListener("click", () => this.edit());
     this.#find(".remove").addEventListener("click", () => actions.remove(this));
-    this.draw(task);
+    this.#find(".text").addEventListener("dblclick", (event) => event.target.closest("a, button") || this.edit());
+    this.#find(".whole").addEventListener("click", () => this.#showWhole(!this.#isWhole));
   }
 
   get checkbox() {
@@ -48,64 +38,54 @@ export class TaskRow {
     return this.#editor !== null;
   }
 
-  /** Take what a list says, unless the row knows better. */
-  refresh(task) {
-    if (task.updated_at > this.task.updated_at) [this.task, this.etag] = [task, null];
-    if (this.writes === 0) this.draw(this.task);
-  }
-
-  /** Make `write` when those before it are done: one write at a time. */
-  inTurn(write) {
-    this.#turn = this.#turn.catch(() => {}).then(write);
-    return this.#turn;
-  }
-
-  /** Show `shown` at once, and the service's answer when `write` brings it. */
-  async optimistically(shown, write) {
-    this.writes++;
-    this.draw(shown, "Saving…");
-    try {
-      const { value, etag } = await this.inTurn(write);
-      [this.task, this.etag] = [value, etag];
-    } finally {
-      if (--this.writes === 0) this.draw(this.task);
-    }
-  }
-
-  draw(task, badge = "") {
+  /**
+   * Show a task, if it is another than before.
+   *
+   * @param badge what happens to it
+   * @param time which of its times to show: "created_at", "updated_at" or none
+   */
+  draw(task, badge, time) {
+    const drawn = time && !task.created_at.startsWith("9") ? since(task[time]) : "";
+    if (task === this.task && badge === this.#badge && drawn === this.#drawn) return;
+    [this.task, this.#badge, this.#drawn] = [task, badge, drawn];
     this.element.classList.toggle("completed", task.completed);
     this.checkbox.checked = task.completed;
-    this.#find(".check span").textContent = `Completed: ${task.title}`;
+    for (const [selector, verb] of [[".check", "Completed"], [".edit", "Edit"], [".remove", "Delete"]]) {
+      this.#find(`${selector} .visually-hidden`).textContent = `${verb}: ${task.title}`;
+    }
     this.#find(".title").textContent = task.title;
-    this.#find(".description").textContent = task.description ?? "";
-    this.#find(".description").hidden = !task.description;
-    this.#find(".edit span").textContent = `Edit: ${task.title}`;
-    this.#find(".remove span").textContent = `Delete: ${task.title}`;
-    this.#drawTime(task);
+    this.#drawNote(task.description ?? "");
+    this.#find("time").textContent = drawn;
+    this.#find("time").hidden = drawn === "";
     this.#find(".badge").textContent = badge;
     this.#find(".badge").hidden = badge === "";
   }
 
-  /** Open the editor with these fields, and with a sentence on why they were not saved, if they were not. */
-  edit({ title, description }, error = "") {
-    this.#close();
-    const before = this.task;
+  /** Open the editor, with what was typed before if there is something, and what is wrong with it. */
+  edit(fields = this.task, error = "") {
+    if (this.editing) return this.#editor.elements.title.focus();
+    const base = { title: this.task.title, description: this.task.description };
     const form = (this.#editor = editorTemplate.content.firstElementChild.cloneNode(true));
-    form.elements.title.value = title;
-    form.elements.description.value = description ?? "";
-    form.querySelector(".error").textContent = error;
-    form.querySelector(".error").hidden = error === "";
+    form.elements.title.value = fields.title;
+    form.elements.description.value = fields.description ?? "";
+    const check = watchFields(form);
+    show(form.elements.title, error);
+    const typed = () => ({ title: form.elements.title.value, description: form.elements.description.value || null });
+    const changed = ({ title, description }) => title !== base.title || description !== base.description;
+    const cancel = () => {
+      this.#leave();
+      if (changed(typed())) this.#actions.discard(this, typed());
+    };
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      const checked = check();
+      if (checked === null) return;
       this.#leave();
-      const fields = { title: form.elements.title.value.trim(), description: form.elements.description.value.trim() || null };
-      if (fields.title !== before.title || fields.description !== before.description) {
-        this.#actions.save(this, before, fields);
-      }
+      if (changed(checked)) this.#actions.save(this, base, checked);
     });
-    form.querySelector("[type=button]").addEventListener("click", () => this.#leave());
+    form.querySelector("[type=button]").addEventListener("click", cancel);
     form.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.#leave();
+      if (event.key === "Escape") cancel();
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
     });
     this.element.classList.add("editing");
@@ -114,35 +94,32 @@ export class TaskRow {
   }
 
   #leave() {
-    this.#close();
+    this.#editor.remove();
+    this.#editor = null;
+    this.element.classList.remove("editing");
     this.#find(".edit").focus();
   }
 
-  #close() {
-    this.#editor?.remove();
-    this.#editor = null;
-    this.element.classList.remove("editing");
+  #drawNote(note) {
+    const element = this.#find(".description");
+    element.replaceChildren(...linked(note));
+    element.hidden = note === "";
+    const isLong = note.length > MAX_NOTE_CHARACTERS || note.split("\n").length > MAX_NOTE_LINES;
+    this.#find(".whole").hidden = !isLong;
+    this.#showWhole(!isLong || this.#isWhole);
   }
 
-  #drawTime({ created_at: created, updated_at: updated }) {
-    const time = this.#find("time");
-    time.hidden = created === undefined;
-    if (time.hidden) return;
-    time.dateTime = updated;
-    time.title = new Date(updated).toLocaleString();
-    time.textContent = `${created === updated ? "Added" : "Changed"} ${since(updated)}`;
+  get #isWhole() {
+    return this.#find(".whole").ariaExpanded === "true";
+  }
+
+  #showWhole(whole) {
+    this.#find(".description").classList.toggle("short", !whole);
+    this.#find(".whole").ariaExpanded = String(whole);
+    this.#find(".whole").textContent = whole ? "Show less" : "Show all";
   }
 
   #find(selector) {
     return this.element.querySelector(selector);
   }
-}
-
-function since(time) {
-  const seconds = (Date.now() - new Date(time)) / 1000;
-  const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? [];
-  if (unit === undefined) return "just now";
-  return unit === "day" && seconds > 30 * length
-    ? new Date(time).toLocaleDateString(undefined, { dateStyle: "medium" })
-    : ago.format(-Math.floor(seconds / length), unit);
 }

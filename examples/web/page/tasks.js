@@ -1,104 +1,103 @@
-/** The signed-in page: what is written goes to the outbox, what is asked for comes from the list. */
+/** The signed-in page: its forms, its list, and what it says when the service does not take a change. */
 
 import { Problem } from "todo-api-client";
-import { warn } from "./messages.js";
-import { Outbox } from "./outbox.js";
+import { listenToComposer } from "./composer.js";
+import { ask, isAsking, stopAsking } from "./conflict.js";
+import { say, warn } from "./messages.js";
+import { readQuery, writeQuery } from "./query.js";
 import { SignedOut } from "./session.js";
+import { Store } from "./store.js";
 import { TaskList } from "./task-list.js";
-import { waitingRow } from "./task-row.js";
 
-const SEARCH_PAUSE_MILLISECONDS = 250;
+/** Where this window remembers what a user is typing. */
+export const draftOf = (userId) => `todo.draft.${userId}`;
 
 /**
  * Show the tasks of a user in `main`, until `signal` is aborted.
  *
  * @param signedOut called when the session is over
+ * @returns the tasks
  */
 export function showTasks(main, { userId, client, connection, signal, signedOut }) {
   main.replaceChildren(document.querySelector("#tasks-view").content.cloneNode(true));
-  const composer = main.querySelector(".composer");
   const tools = main.querySelector(".tools");
-  const waiting = main.querySelector(".waiting");
+  const store = new Store({ userId, client, connection, signal });
+  const list = new TaskList(main, store, { connection, signal });
 
-  function explain(error, what) {
-    if (isSignedOut(error)) signedOut();
-    else warn(`${what} ${sentence(error)}`);
-  }
+  const look = (query) => (writeQuery(query), list.show(query));
+  const showAll = () => (fill(tools, { ...readQuery(), show: "all", search: "" }), look(queryOf(tools)));
+  const edit = (ref, fields, reason) => (list.reveal(ref) ?? (showAll(), list.reveal(ref)))?.edit(fields, reason);
 
-  const list = new TaskList(main, client, { explain, restore: (fields) => outbox.add(fields), signal });
-  const outbox = new Outbox(userId, client, connection, {
-    changed: (entries) => showWaiting(waiting, entries, connection.offline),
-    sent({ value, etag }) {
-      if (list.fits(value)) return list.add(value, etag);
-      tools.reset();
-      return list.load(queryOf(tools));
-    },
-    refused(fields, error) {
-      explain(error, "The task was not added.");
-      if (composer.elements.title.value === "") fill(composer, fields);
-    },
-    failed: (error) => isSignedOut(error) && signedOut(),
+  const offer = listenToComposer(main.querySelector(".composer"), draftOf(userId), (fields) => {
+    store.create(fields);
+    const { ref } = store.tasks.at(-1);
+    if (list.reveal(ref) === null) (showAll(), list.reveal(ref));
   });
+  tools.addEventListener("input", () => look(queryOf(tools)));
+  tools.addEventListener("submit", (event) => event.preventDefault());
+  window.addEventListener("popstate", () => (fill(tools, readQuery()), list.show(readQuery())), { signal });
 
-  listen(composer, (fields) => outbox.add(fields));
-  listenToTools(tools, () => list.load(queryOf(tools)));
-  connection.addEventListener("back", () => (outbox.send(), list.refresh()), { signal });
-  window.addEventListener("offline", () => outbox.send(), { signal });
-  window.addEventListener("focus", () => list.refresh(), { signal });
-  signal.addEventListener("abort", () => outbox.close());
+  store.addEventListener("change", () => (list.draw(), settleConflicts(store, edit, signal)));
+  store.addEventListener("rejected", ({ detail }) => explain(detail, { store, offer, edit }));
+  store.addEventListener("failed", ({ detail: { error } }) => {
+    if (error instanceof SignedOut || error.status === 401) signedOut();
+    else if (error instanceof Problem && error.status < 500) warn(`The list may be out of date. ${sentence(error)}`);
+  });
+  signal.addEventListener("abort", stopAsking);
 
-  outbox.send();
-  list.load(queryOf(tools));
+  fill(tools, readQuery());
+  list.show(readQuery());
+  store.send();
+  store.refresh();
+  settleConflicts(store, edit, signal);
   // On a telephone the keyboard would jump up and hide the list.
-  (matchMedia("(hover: hover)").matches ? composer.elements.title : main).focus();
+  (matchMedia("(hover: hover)").matches ? main.querySelector("#new-title") : main).focus();
+  return store;
 }
 
-function isSignedOut(error) {
-  return error instanceof SignedOut || error.status === 401;
+/** Ask about the edits that clash with somebody else's, one after the other. */
+async function settleConflicts(store, edit, signal) {
+  const [entry] = store.conflicts;
+  if (entry === undefined) return stopAsking();
+  if (isAsking()) return;
+  const present = entry.conflict.value;
+  const choice = await ask({ ...present, ...entry.fields }, present);
+  if (signal.aborted || choice === "stop") return;
+  store.decide(entry, choice);
+  if (choice === "") edit(entry.ref, entry.fields);
+}
+
+/** Say that the service did not take a change, and give back what was typed. */
+function explain({ entry, task, error }, { store, offer, edit }) {
+  const { kind, ref, fields } = entry;
+  const title = fields?.title ?? task?.title ?? "A task";
+  if (kind === "create") {
+    const again = () => offer(fields, sentence(error)) || explain({ entry, task, error }, { store, offer, edit });
+    warn(`“${title}” was not added. ${sentence(error)}`, offer(fields, sentence(error)) ? undefined : { label: "Edit", run: again });
+  } else if (kind === "edit" && error.status === 404) {
+    const restore = () => store.create({ ...fields, completed: task?.completed ?? false });
+    warn(`“${title}” was deleted elsewhere.`, { label: "Bring it back", run: restore });
+  } else if (kind === "edit") {
+    edit(ref, fields, sentence(error));
+    warn("The change was not saved; it is still in the editor.");
+  } else if (error.status === 404) {
+    say(`“${title}” was deleted elsewhere.`);
+  } else {
+    const what = kind === "remove" ? "deleted" : fields.completed ? "completed" : "reopened";
+    warn(`“${title}” was not ${what}. ${sentence(error)}`);
+  }
 }
 
 function sentence(error) {
-  return error instanceof Problem ? `The service says: ${error.detail}` : "There is no connection to the service.";
+  return `The service says: ${error.detail}`;
 }
 
-/** Newest first, like the list below. */
-function showWaiting(waiting, entries, offline) {
-  const badge = offline ? "Waiting for the connection" : "Sending…";
-  waiting.replaceChildren(...entries.map(({ fields }) => waitingRow(fields, badge)).reverse());
-}
-
-function listen(composer, add) {
-  composer.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const { title, description } = Object.fromEntries(new FormData(composer));
-    composer.reset();
-    composer.querySelector("details").open = false;
-    composer.elements.title.focus();
-    add({ title: title.trim(), description: description.trim() || null });
-  });
-  composer.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) composer.requestSubmit();
-  });
-}
-
-function fill(composer, { title, description }) {
-  composer.elements.title.value = title;
-  composer.elements.description.value = description ?? "";
-  composer.querySelector("details").open = Boolean(description);
-}
-
-/** A choice counts at once, typing when it pauses. */
-function listenToTools(tools, changed) {
-  let pause;
-  tools.addEventListener("input", (event) => {
-    clearTimeout(pause);
-    pause = setTimeout(changed, event.target.type === "search" ? SEARCH_PAUSE_MILLISECONDS : 0);
-  });
-  tools.addEventListener("submit", (event) => event.preventDefault());
+function fill(tools, { show, search, order }) {
+  tools.elements.show.value = show;
+  tools.elements.search.value = search;
+  tools.elements.order.value = order;
 }
 
 function queryOf(tools) {
-  const { search, status, sort } = Object.fromEntries(new FormData(tools));
-  const [key, order] = sort.split(" ");
-  return { status, search: search.trim(), sort: key, order };
+  return Object.fromEntries(new FormData(tools));
 }
