@@ -95,7 +95,7 @@ _MESSAGES = {
     "literal_error": "must be {expected}",
 }
 
-FROM_THE_CONNECTION = (408, 414, 431)
+SERVER_STATUSES = (408, 414, 431)
 """What a client may be answered before there is a request that any endpoint could see."""
 
 
@@ -129,12 +129,12 @@ class Problem(HTTPException):
         super().__init__(status, detail or PROBLEMS[status].detail, headers)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What the OpenAPI document says of error responses with these statuses, each with its own example."""
-    return {status: _documented(status) for status in statuses}
+    return {status: _problem_response(status) for status in statuses}
 
 
-def _documented(status: int) -> dict[str, Any]:
+def _problem_response(status: int) -> dict[str, Any]:
     blank = [{"field": "title", "message": "must not be blank"}] if status == 400 else []
     sentence = "title: must not be blank" if blank else PROBLEMS[status].detail
     example = _body(status, sentence, "0d6c6a1e5d0f4c27", blank)

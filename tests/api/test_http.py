@@ -380,6 +380,9 @@ class TestPreflight:
 
             assert asked.status_code == 200
 
+    def test_options_that_ask_for_no_method_are_no_preflight(self, nobody: httpx.Client) -> None:
+        assert_problem(nobody.options("/health", headers={"Origin": ORIGIN}), 405, "method_not_allowed")
+
     def test_from_a_public_page_to_a_private_network_is_allowed_to_an_allowed_origin(
         self, nobody: httpx.Client
     ) -> None:

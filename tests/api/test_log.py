@@ -230,7 +230,7 @@ class TestSecrets:
         path = user.path(task)
         for _ in range(2):
             assert user.http.put(path, json={"title": new(), "description": new()}).status_code == 200
-            assert user.http.patch(f"{path}/complete", json={new(): new()}).status_code == 200
+            assert user.http.patch(f"{path}/complete", json={"completed": True, new(): new()}).status_code == 200
             assert user.http.get(user.base, params={new(): new()}).status_code == 200
         json = {"Content-Type": "application/json"}
         refusals = [

@@ -5,9 +5,11 @@ import logging
 import shutil
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.harness import free_port
 from todo_api.observability import AuthRefused, Metrics, RequestServed, TaskEvent, TaskEventName
 from todo_api.observability import metrics as module
 
@@ -102,6 +104,17 @@ class TestDirectory:
         directory.write_text("a file")
         metrics.count(SERVED)
         assert len(caplog.records) == 2
+
+
+def test_port_of_their_own_counts_what_all_processes_wrote(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(directory))
+    Metrics(directory).count(CREATED)
+    port = free_port()
+    module.serve_metrics("127.0.0.1", port)
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+    assert 'todo_task_events_total{event="task.created"} 1.0' in text
+    assert "process_resident_memory_bytes" not in text
 
 
 def test_process_by_itself_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

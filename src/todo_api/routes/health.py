@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from todo_api import database_state
 from todo_api.db import Pool
 from todo_api.observability import METRICS, METRICS_CONTENT_TYPE, DatabaseFailed, observe
-from todo_api.problems import FROM_THE_CONNECTION, Problem, documented
+from todo_api.problems import SERVER_STATUSES, Problem, problem_responses
 
 READY_SECONDS: Final = 3.0
 """How long the service is ready without asking the database again."""
 
-router = APIRouter(tags=["operations"], responses=documented(*FROM_THE_CONNECTION))
-metrics_router = APIRouter(tags=["operations"], responses=documented(*FROM_THE_CONNECTION))
+router = APIRouter(tags=["operations"], responses=problem_responses(*SERVER_STATUSES))
+metrics_router = APIRouter(tags=["operations"], responses=problem_responses(*SERVER_STATUSES))
 
 
 class Health(BaseModel):
@@ -72,7 +72,7 @@ async def health() -> Health:
 @router.get(
     "/ready",
     operation_id="ready",
-    responses=documented(503),
+    responses=problem_responses(503),
 )
 async def ready(request: Request) -> Ready:
     """The database answers, its schema is the one this version needs, row-level security is in force.

@@ -21,7 +21,7 @@ from todo_api.db import Pool, Row, Statement, Value, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
 from todo_api.planned.route import PlannedRoute
-from todo_api.problems import FROM_THE_CONNECTION, MAX_BODY_BYTES, Problem, documented
+from todo_api.problems import MAX_BODY_BYTES, SERVER_STATUSES, Problem, problem_responses
 from todo_api.routes.list_parameters import COMPLETED_PARAMETER, LIST_PARAMETERS, CompletedInQuery, invalid_parameters
 from todo_api.routes.preconditions import (
     IdempotencyKey,
@@ -90,7 +90,7 @@ router = APIRouter(
     tags=["tasks"],
     route_class=PlannedRoute,
     max_body_size=MAX_BODY_BYTES,
-    responses=documented(400, 401, 403, *FROM_THE_CONNECTION, 500, 503),
+    responses=problem_responses(400, 401, 403, *SERVER_STATUSES, 500, 503),
 )
 
 
@@ -136,7 +136,7 @@ def _list_statement(
     operation_id="create_task",
     status_code=201,
     response_model=TaskRead,
-    responses=documented(413, 415, 422) | {201: described("ETag", "Location", "Idempotent-Replayed")},
+    responses=problem_responses(413, 415, 422) | {201: described("ETag", "Location", "Idempotent-Replayed")},
 )
 async def create_task(
     owner: Owner,
@@ -185,7 +185,7 @@ async def _create_once(database: Pool, owner: str, key: str, values: dict[str, V
     "/{id}",
     operation_id="read_task",
     response_model=TaskRead,
-    responses=documented(404) | {200: described("ETag"), 304: described("ETag")},
+    responses=problem_responses(404) | {200: described("ETag"), 304: described("ETag")},
 )
 async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_match: IfNoneMatch = None) -> Response:
     """One task."""
@@ -197,7 +197,7 @@ async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_mat
     "/{id}",
     operation_id="update_task",
     response_model=TaskRead,
-    responses=documented(404, 412, 413, 415) | {200: described("ETag")},
+    responses=problem_responses(404, 412, 413, 415) | {200: described("ETag")},
 )
 async def update_task(
     owner: Owner, database: Connections, id: TaskId, body: TaskUpdate, if_match: IfMatch = None
@@ -223,7 +223,7 @@ async def update_task(
     "/{id}",
     operation_id="delete_task",
     response_model=TaskRead,
-    responses=documented(404, 412) | {200: described("ETag"), 204: described("Preference-Applied")},
+    responses=problem_responses(404, 412) | {200: described("ETag"), 204: described("Preference-Applied")},
 )
 async def delete_task(
     owner: Owner, database: Connections, id: TaskId, if_match: IfMatch = None, prefer: Prefer = None
@@ -240,7 +240,7 @@ async def delete_task(
     "/{id}/complete",
     operation_id="complete_task",
     response_model=TaskRead,
-    responses=documented(404, 412, 413, 415) | {200: described("ETag")},
+    responses=problem_responses(404, 412, 413, 415) | {200: described("ETag")},
     openapi_extra={"parameters": [COMPLETED_PARAMETER]},
 )
 async def complete_task(
