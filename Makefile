@@ -36,7 +36,7 @@ demo: ## try it in a browser: sign in with Better Auth, on http://localhost:3000
 
 test: .venv/development ## run every test against a real PostgreSQL, and report branch coverage
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in .venv/web || echo "Tests that need Node are skipped."
-	@$(RUN) -m pytest -n $(WORKERS) --cov $(TESTS)
+	@$(RUN) -m pytest $(TESTS) -n $(WORKERS) --cov
 
 pythons: .venv/development ## `make test` in a fresh copy, in an awkward folder, under each supported Python found here
 	@$(RUN) requirements/pythons.py $(TESTS)
