@@ -248,16 +248,19 @@ USER_SETTING = "todo_api.user_id"
 
 TRANSACTION_PREAMBLE = text(
     f"""
-    SELECT set_config('search_path', replace(replace(
-               set_config('search_path', NULL, true), '"$user"', '$user'), '$user', quote_ident(session_user)), true),
-           set_config('role', '{ROLE}', true),
-           set_config('{USER_SETTING}', :owner, true),
-           set_config('statement_timeout', :statement_timeout_milliseconds, true),
-           set_config('plan_cache_mode', :plan_cache_mode, true)
+    SELECT WHERE num_nulls(
+        set_config('search_path', replace(replace(
+            set_config('search_path', NULL, true), '"$user"', '$user'), '$user', quote_ident(session_user)), true),
+        set_config('role', '{ROLE}', true),
+        set_config('{USER_SETTING}', :owner, true),
+        set_config('statement_timeout', :statement_timeout_milliseconds, true),
+        set_config('plan_cache_mode', :plan_cache_mode, true)
+    ) > 0
     """
 )
 """What precedes each statement in its transaction and in the same round trip.
 Binds ``owner``, ``statement_timeout_milliseconds`` (a number in a string), ``plan_cache_mode``.
+It answers neither rows nor columns, which nobody would look at.
 
 The search path becomes the one that the login begins with, which NULL restores: behind a pooler, another client
 may have changed it (what pg_dump writes begins by emptying it). In it ``$user`` is the login, as it is for

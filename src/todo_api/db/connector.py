@@ -186,7 +186,7 @@ class Connector:
 
 
 def _load(connection: Connection) -> int:
-    return len(connection.pending) + EXCLUSIVE_LOAD * connection.exclusive
+    return EXCLUSIVE_LOAD if connection.exclusive else len(connection.pending)
 
 
 def _with_defaults(url: str, application_name: str, limits: Limits) -> str:

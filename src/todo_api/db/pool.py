@@ -61,7 +61,7 @@ class Pool:
             url, preamble=preamble, application_name=application_name, pooled=pooled, limits=limits
         )
         self._limits = limits
-        self._shared_milliseconds = min(limits.shared_timeout_milliseconds, limits.statement_timeout_milliseconds)
+        self._shared_timeout = _timeout(min(limits.shared_timeout_milliseconds, limits.statement_timeout_milliseconds))
         self._exclusive = asyncio.Semaphore(max(1, limits.connections // 2))
         self._heavy_users = HeavyUsers()
         self._loop = asyncio.get_running_loop()
@@ -109,7 +109,7 @@ class Pool:
                     self._heavy_users.add(call.owner, slow=True)
             started = self._loop.time()
             rows = await self._run_once(call, alone=True)
-            if self._loop.time() - started < self._shared_milliseconds / 1000:
+            if self._loop.time() - started < self._shared_timeout[1]:
                 user.forgive()  # a machine that was busy, or a cold cache, made it slow before
             return rows
 
@@ -119,9 +119,14 @@ class Pool:
         tries = self._limits.connections + 1
         while True:
             tries -= 1
-            future = await self._send_alone(call) if alone else await self._send(call)
+            if alone:
+                transaction = await self._send_alone(call)
+            else:
+                connection = self._connector.least_loaded() or await self._connector.opened(call.deadline)
+                transaction = self._transaction(call, *self._shared_timeout)
+                connection.submit(transaction)
             try:
-                rows = await future
+                rows = await transaction.future
             except NotSent as error:
                 if not tries:  # pragma: no cover - the server would have to hang up on each just before its use
                     raise Unavailable(error.reason) from None
@@ -133,13 +138,7 @@ class Pool:
                     self._heavy_users.add(call.owner, slow=False)
                 return rows
 
-    async def _send(self, call: Call) -> asyncio.Future[list[Row]]:
-        connection = self._connector.least_loaded() or await self._connector.opened(call.deadline)
-        transaction = self._transaction(call, self._shared_milliseconds)
-        connection.submit(transaction)
-        return transaction.future
-
-    async def _send_alone(self, call: Call) -> asyncio.Future[list[Row]]:
+    async def _send_alone(self, call: Call) -> Transaction:
         await acquire(self._exclusive, call.deadline)
         connection = None
         try:
@@ -149,20 +148,25 @@ class Pool:
                 self._exclusive.release()
         # Nobody waits for it after the deadline, so PostgreSQL need not go on.
         left = max(1, round((call.deadline - self._loop.time()) * 1000))
-        transaction = self._transaction(call, min(left, self._limits.statement_timeout_milliseconds))
+        transaction = self._transaction(call, *_timeout(min(left, self._limits.statement_timeout_milliseconds)))
         transaction.on_end = self._exclusive.release
         connection.submit(transaction)
-        return transaction.future
+        return transaction
 
-    def _transaction(self, call: Call, milliseconds: int) -> Transaction:
+    def _transaction(self, call: Call, timeout: bytes, seconds: float) -> Transaction:
         return Transaction(
             call.statement,
             call.parameters,
-            (call.owner, b"%d" % milliseconds, call.statement.plan_cache_mode),
+            (call.owner, timeout, call.statement.plan_cache_mode),
             future=self._loop.create_future(),
-            statement_seconds=milliseconds / 1000,
+            statement_seconds=seconds,
             deadline=call.deadline,
         )
+
+
+def _timeout(milliseconds: int) -> tuple[bytes, float]:
+    """A statement timeout as the preamble takes it, and in seconds."""
+    return b"%d" % milliseconds, milliseconds / 1000
 
 
 def _is_large(rows: list[Row]) -> bool:
