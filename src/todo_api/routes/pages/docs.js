@@ -2,7 +2,7 @@
 
 const sample = JSON.parse(document.body.dataset.sample);
 
-SwaggerUIBundle({
+const ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
@@ -16,9 +16,7 @@ SwaggerUIBundle({
     }
     return response;
   },
-  onComplete() {
-    if (sample) this.ui.preauthorizeApiKey("bearer", sample.token);
-  },
+  onComplete: () => sample && ui.preauthorizeApiKey("bearer", sample.token),
 });
 
 function withSampleUser(key, value) {
