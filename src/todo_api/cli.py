@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from todo_api import __version__, migrations
+from todo_api.database_url import login
 from todo_api.doctor import examine
 from todo_api.local import postgres
 from todo_api.local.banner import is_coloured, render
@@ -194,7 +195,8 @@ def _migrate(_: argparse.Namespace) -> int:
     settings = load_settings()
     url = settings.migration_database_url or settings.database_url
     if url is not None:
-        migrations.upgrade(url.get_secret_value())
+        service = settings.database_url or url
+        migrations.upgrade(url.get_secret_value(), login=login(service.get_secret_value()))
     else:
         with postgres.running(settings.data_dir, migrate=migrations.upgrade, report=_report):
             pass

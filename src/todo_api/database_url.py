@@ -53,6 +53,11 @@ def is_pooled(url: str) -> bool:
     return "-pooler" in str(conninfo_to_dict(url).get("host") or "")
 
 
+def login(url: str) -> str | None:
+    """The user that a URL that can be read names, if it names one."""
+    return str(conninfo_to_dict(url).get("user") or "") or None
+
+
 def _check_credentials(url: str) -> None:
     """See that libpq finds the end of the password where it is: it takes the first @ or /."""
     before, at, after = url.partition("://")[2].partition("@")

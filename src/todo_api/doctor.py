@@ -5,23 +5,42 @@ Neither the token nor a secret is ever part of one.
 """
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import psycopg
+from dotenv import dotenv_values
 
 from todo_api import database_state, migrations, queries
 from todo_api.app import make_verifier
 from todo_api.db import DatabaseError, Pool, compile_statement
 from todo_api.local import postgres
-from todo_api.settings import Settings
+from todo_api.settings import ENV_FILE, Settings
 from todo_api.tokens import MAX_TOKEN_BYTES, InvalidToken, JwksClient, JwksUnavailable, Verifier, peek
 
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 
+# Logins that may assume the role here and are neither this one, nor the tables' owner, nor a superuser.
+OTHER_MEMBERS = """
+    SELECT quote_ident(current_database()), string_agg(quote_ident(rolname), ', ' ORDER BY rolname)
+    FROM pg_roles
+    WHERE rolcanlogin AND NOT rolsuper AND rolname NOT IN (session_user, %(role)s)
+      AND oid NOT IN (SELECT relowner FROM pg_class WHERE relname IN ('users', 'tasks') AND relkind IN ('r', 'p'))
+      AND has_database_privilege(oid, current_database(), 'CONNECT')
+      AND EXISTS (
+          SELECT FROM pg_roles AS ours
+          WHERE ours.rolname = %(role)s AND pg_has_role(pg_roles.oid, ours.oid, 'MEMBER')
+      )
+"""
+QUOTED = re.compile(r"""(["']).*\1""", re.DOTALL)
+SIMILARITY = 0.87
 CONNECT_SECONDS = 15
 CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 SIGNATURE = "its signature does not fit: it was signed with another secret or key, or changed on the way"
@@ -69,14 +88,36 @@ def _examine_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             ok=True, what="DATABASE_URL is taken for a direct host; behind PgBouncer set DATABASE_POOLER=true."
         )
+    yield from _examine_names()
+    if settings.better_auth_secret and QUOTED.fullmatch(settings.better_auth_secret.get_secret_value()):
+        yield Finding(
+            ok=False, what="BETTER_AUTH_SECRET begins and ends with quotes, which are part of it: are they meant?"
+        )
     origins = ", ".join(settings.allowed_origins)
     yield Finding(ok=True, what=f"Browsers may call from {origins or 'nowhere: CORS_ORIGINS is not set'}.")
+
+
+def _examine_names() -> Iterator[Finding]:
+    """Names of variables that are almost ours; nothing reads them."""
+    ours = [name.upper() for name in Settings.model_fields]
+    for name in sorted({*os.environ, *_names_in(Path(ENV_FILE))}):
+        meant = get_close_matches(name.upper(), ours, n=1, cutoff=SIMILARITY)
+        if meant and name.upper() not in ours:
+            yield Finding(ok=False, what=f"{name} is set, and nothing reads it: is {meant[0]} meant?")
+
+
+def _names_in(path: Path) -> list[str]:
+    return list(dotenv_values(path, encoding="utf-8-sig")) if path.is_file() else []
 
 
 @contextmanager
 def _database_url(settings: Settings) -> Iterator[tuple[str, Finding | None]]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value(), None
+        return
+    if not (settings.data_dir / "postgres").exists():
+        what = f"There is no database under {settings.data_dir}/ yet: `todo-api serve` makes one."
+        yield "", Finding(ok=True, what=what)
         return
     with ExitStack() as stack:
         try:
@@ -89,7 +130,8 @@ def _database_url(settings: Settings) -> Iterator[tuple[str, Finding | None]]:
 
 async def _examine_database(settings: Settings, url: str) -> list[Finding]:
     try:
-        await (await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)).close()
+        async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+            others = await _other_members(connection)
     except psycopg.Error as error:
         return [Finding(ok=False, what=f"The database cannot be reached: {str(error).partition(chr(10))[0]}.")]
     database = Pool(url, preamble=PREAMBLE, application_name="todo-api doctor", pooled=settings.pooled)
@@ -102,13 +144,33 @@ async def _examine_database(settings: Settings, url: str) -> list[Finding]:
     finally:
         await database.close()
     writes = "; it is a standby, so writes answer 503" if read_only else ""
-    return [Finding(ok=True, what=f"The database answers; its schema is at this version, and protected{writes}.")]
+    found = [Finding(ok=True, what=f"The database answers; its schema is at this version, and protected{writes}.")]
+    if others:
+        found.append(Finding(ok=False, what=others))
+    return found
+
+
+async def _other_members(connection: psycopg.AsyncConnection) -> str:
+    """What there is to say of logins of other deployments on the same server, which share our role."""
+    cursor = await connection.execute(OTHER_MEMBERS, {"role": queries.ROLE})
+    database, logins = await cursor.fetchone() or ("", None)
+    if logins is None:
+        return ""
+    return (
+        f"Logins besides yours may connect to this database and assume the role {queries.ROLE}, so they may read every "
+        f"task: {logins}. Unless they are meant to, run `REVOKE CONNECT ON DATABASE {database} FROM PUBLIC`, and grant "
+        "it to those who are."
+    )
 
 
 async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Finding]:
-    secret = settings.signing_secret()
-    keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
+    secret = settings.better_auth_secret
     shared = "is set: HS256 tokens are accepted" if secret else "is not set: HS256 tokens are refused"
+    if settings.zero_configuration and secret is None:
+        shared = "is not set: the service makes a secret of its own, and accepts HS256 tokens under it"
+        if (settings.data_dir / "secret").exists():
+            secret = settings.signing_secret()
+    keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
     findings = [Finding(ok=True, what=f"BETTER_AUTH_SECRET {shared}.")]
     if keys is None:
         findings.append(Finding(ok=True, what="BETTER_AUTH_URL is not set: tokens of a key set are refused."))

@@ -67,12 +67,51 @@ def test_good_configuration_is_all_ok(doctor: Doctor) -> None:
     assert "ok     BETTER_AUTH_SECRET is set: HS256 tokens are accepted." in lines
 
 
-def test_embedded_database_is_examined_as_well(doctor: Doctor, tmp_path: Path) -> None:
-    status, lines = doctor(DATABASE_URL="", BETTER_AUTH_SECRET="", DATA_DIR=str(tmp_path / "data"))
+class TestEmbeddedDatabase:
+    def test_it_is_examined_as_well(self, doctor: Doctor, tmp_path: Path) -> None:
+        embedded = {"DATABASE_URL": "", "BETTER_AUTH_SECRET": "", "DATA_DIR": str(tmp_path / "data")}
+        subprocess.run([COMMAND, "migrate"], cwd=tmp_path, env=environment(**embedded), check=True, capture_output=True)
+        sample = subprocess.check_output(
+            [COMMAND, "token", "ada"], cwd=tmp_path, env=environment(**embedded), text=True
+        )
+        status, lines = doctor(sample, **embedded)
 
-    assert status == 0, lines
-    assert "ok     The database answers; its schema is at this version, and protected." in lines
-    assert not (tmp_path / "data/postgres/postmaster.pid").exists()
+        assert status == 0, lines
+        assert "ok     The database answers; its schema is at this version, and protected." in lines
+        assert not (tmp_path / "data/postgres/postmaster.pid").exists()
+
+    def test_nothing_is_made_where_there_is_none(self, doctor: Doctor, tmp_path: Path) -> None:
+        status, lines = doctor(DATABASE_URL="", BETTER_AUTH_SECRET="", DATA_DIR=str(tmp_path / "data"))
+
+        assert status == 0, lines
+        assert f"ok     There is no database under {tmp_path}/data/ yet: `todo-api serve` makes one." in lines
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [("CORS_ORIGIN", "CORS_ORIGINS"), ("BETTERAUTH_URL", "BETTER_AUTH_URL"), ("DATABASE_URI", "DATABASE_URL")],
+    )
+    def test_one_that_is_almost_ours_is_asked_about(self, doctor: Doctor, name: str, meant: str) -> None:
+        status, lines = doctor(**{name: "x"})
+
+        assert status == 1
+        assert f"WRONG  {name} is set, and nothing reads it: is {meant} meant?" in lines
+
+    def test_that_of_the_env_file_counts_as_well(self, doctor: Doctor, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("CORS_ORIGIN=http://localhost:3000\nPGHOST=x\ndatabase_connections=2\n")
+        _, lines = doctor()
+
+        assert [line for line in lines if "nothing reads it" in line] == [
+            "WRONG  CORS_ORIGIN is set, and nothing reads it: is CORS_ORIGINS meant?"
+        ]
+
+    def test_quotes_around_a_secret_are_asked_about(self, doctor: Doctor) -> None:
+        status, lines = doctor(BETTER_AUTH_SECRET=f'"{SECRET}"')
+
+        assert status == 1
+        assert "WRONG  BETTER_AUTH_SECRET begins and ends with quotes, which are part of it: are they meant?" in lines
 
 
 class TestDatabase:

@@ -62,6 +62,7 @@ class Connector:
 
     def __init__(self, url: str, *, preamble: Statement, application_name: str, pooled: bool, limits: Limits) -> None:
         self._conninfo = _with_defaults(url, application_name, limits)
+        self.login = str(conninfo_to_dict(self._conninfo).get("user") or "")
         self._preamble = preamble
         self._pooled = pooled
         self._limits = limits

@@ -67,6 +67,11 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._under_way = 0
 
+    @property
+    def login(self) -> str:
+        """The user that the URL names; '' where it names none."""
+        return self._connector.login
+
     async def run(self, statement: Statement, owner: str, **values: Value) -> list[Row]:
         """Run one statement in one transaction and one round trip; its rows, as Python values.
 

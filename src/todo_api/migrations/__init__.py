@@ -10,9 +10,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+from todo_api.database_state import DatabaseUnusable, check_encoding, newer
+from todo_api.migrations import protection
 
 # Any number will do, as long as every version of this service uses the same.
 LOCK = 7_306_090_421
@@ -30,22 +33,31 @@ def head() -> str:
     return revision
 
 
-def upgrade(url: str) -> None:
-    """Bring the database at ``url`` to ``head``, in one transaction.
+def upgrade(url: str, *, login: str | None = None) -> None:
+    """Bring the database at ``url`` to ``head``, in one transaction, with its role, policies and grants.
 
     A concurrent upgrade is waited for. On Neon, give the direct host: work of this kind takes locks.
 
+    Args:
+        url: of a login that owns the tables, or will.
+        login: as whom the service will connect, if that is another.
+
     Raises:
-        MigrationFailed: the database is out of reach, or its login lacks a right.
+        MigrationFailed: the database is out of reach, unusable, or its login lacks a right.
     """
     engine = engine_for(url)
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+            protection.ensure_role(connection, login)
             config = _config()
             config.attributes["connection"] = connection
+            _check_revision(connection)
             command.upgrade(config, "head")
+            protection.ensure_policies(connection)
+    except DatabaseUnusable as error:
+        raise MigrationFailed(str(error)) from None
     except (DBAPIError, psycopg.Error, CommandError) as error:
         reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise MigrationFailed(f"The database could not be migrated: {reason}") from None
@@ -55,9 +67,26 @@ def upgrade(url: str) -> None:
 
 def engine_for(url: str) -> Engine:
     """A SQLAlchemy engine whose connections libpq opens from ``url`` as it stands."""
-    return create_engine(
-        "postgresql+psycopg://", creator=lambda: psycopg.connect(url, prepare_threshold=None), poolclass=NullPool
-    )
+    return create_engine("postgresql+psycopg://", creator=lambda: _connect(url), poolclass=NullPool)
+
+
+def _connect(url: str) -> psycopg.Connection:
+    """A connection; what SQLAlchemy asks first fails in ways of its own unless texts are UTF-8."""
+    connection = psycopg.connect(url, prepare_threshold=None)
+    try:
+        check_encoding(connection.info.parameter_status("server_encoding") or "unknown")
+    except DatabaseUnusable:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_revision(connection: Connection) -> None:
+    if connection.scalar(text("SELECT to_regclass('todo_api_version')")) is None:
+        return
+    revision = connection.scalar(text("SELECT version_num FROM todo_api_version"))
+    if revision is not None and revision > head():
+        raise DatabaseUnusable(newer(revision))
 
 
 def _config() -> Config:

@@ -2,9 +2,6 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.exc import ProgrammingError
-
-from todo_api.migrations import MigrationFailed
 
 revision = "0001"
 down_revision = None
@@ -42,7 +39,7 @@ def upgrade() -> None:
     op.create_index(
         "tasks_user_id_created_at_id_idx", "tasks", ["user_id", sa.text("created_at DESC"), sa.text("id DESC")]
     )
-    _make_role()
+    # The role todo_api is there: migrations.protection has made it, before anything else.
     for table, column in (("users", "id"), ("tasks", "user_id")):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
@@ -57,30 +54,3 @@ def downgrade() -> None:
     """Drop both tables. The role stays: other databases of the server may use it."""
     op.drop_table("tasks")
     op.drop_table("users")
-
-
-def _make_role() -> None:
-    """Make the role that transactions assume, and let this login assume it.
-
-    Raises:
-        MigrationFailed: with the statements that an administrator has to run.
-    """
-    connection = op.get_bind()
-    missing = "SELECT NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'todo_api')"
-    steps = ["GRANT todo_api TO CURRENT_USER", "SET LOCAL ROLE todo_api"]
-    if connection.scalar(sa.text(missing)):
-        steps.insert(0, "CREATE ROLE todo_api NOLOGIN")
-    for step in steps:
-        try:
-            with connection.begin_nested():
-                connection.execute(sa.text(step))
-        except (ProgrammingError, sa.exc.IntegrityError):
-            continue  # the last step shows whether it matters: another migration may have been faster
-    if connection.scalar(sa.text("SELECT current_user")) != "todo_api":
-        login = connection.scalar(sa.text("SELECT quote_ident(current_user)"))
-        raise MigrationFailed(
-            f"This login may not assume the role todo_api; as an administrator run "
-            f"`CREATE ROLE todo_api NOLOGIN; GRANT todo_api TO {login};` (the first part only if it is missing), "
-            "then migrate again."
-        )
-    connection.execute(sa.text("RESET ROLE"))
