@@ -239,7 +239,15 @@ def _print_banner(settings: Settings, port: int) -> None:
         host=settings.host,
         port=port,
         user=SAMPLE_USER,
-        token=sample_token(_secret(settings)),
+        token=sample_token(_secret(settings)) if sys.stderr.isatty() else None,
         coloured=is_coloured(sys.stderr),
     )
     print(banner, end="", file=sys.stderr, flush=True)
+    if settings.better_auth_secret is None and not is_loopback(
+        f"[{settings.host}]" if ":" in settings.host else settings.host
+    ):
+        print(
+            f"HOST is {settings.host}, and while BETTER_AUTH_SECRET is not set only loopback names are answered (421).",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -137,7 +137,15 @@ class TestFromNothing:
             line = CURL.search((empty / "errors").read_text())
             assert line is not None
             script = f"{line[1]} --silent --write-out ' %{{http_code}}'"
-            answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20, check=False)
+            answer = subprocess.run(
+                ["bash", "-c", script],
+                cwd=empty,
+                env=environment(**UNSET),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
 
             assert answer.stdout == "[] 200"
             assert (empty / ".data/secret").stat().st_mode & 0o777 == 0o600

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from todo_api.local.banner import is_coloured, render
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def banner(*, host: str = "127.0.0.1", coloured: bool = False) -> str:
-    return render(version="1.2.3", host=host, port=8000, user="demo-user", token="abc.def.ghi", coloured=coloured)
+def banner(*, host: str = "127.0.0.1", token: str | None = "abc.def.ghi", coloured: bool = False) -> str:
+    return render(version="1.2.3", host=host, port=8000, user="demo-user", token=token, coloured=coloured)
 
 
 def test_banner_says_address_documentation_user_and_token() -> None:
@@ -33,6 +34,24 @@ def test_command_to_paste_is_never_coloured() -> None:
     command = 'curl -H "Authorization: Bearer abc.def.ghi" http://127.0.0.1:8000/api/demo-user/tasks'
 
     assert f"\n  {command}\n" in banner(coloured=True)
+
+
+@pytest.mark.parametrize(
+    ("program", "called"),
+    [
+        (".venv/bin/todo-api", ".venv/bin/todo-api"),
+        ("/a b/todo-api", "'/a b/todo-api'"),
+        ("/x/todo_api/__main__.py", f"{sys.executable} -m todo_api"),
+    ],
+)
+def test_log_gets_no_token_but_the_command_that_makes_one(
+    program: str, called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    text = banner(token=None)
+
+    assert "Token" not in text
+    assert f'curl -H "Authorization: Bearer $({called} token demo-user)" http://127.0.0.1:8000/api/' in text
 
 
 @pytest.mark.parametrize(

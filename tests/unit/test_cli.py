@@ -17,7 +17,7 @@ import pytest
 from tests.harness import COMMAND, SECRET, environment
 from tests.unit.test_migrations import OURS, empty_database, tables
 from todo_api import __version__, cli, migrations
-from todo_api.cli import main
+from todo_api.cli import _print_banner, main
 from todo_api.settings import Settings
 from todo_api.tokens import Claims, Verifier
 
@@ -312,3 +312,14 @@ def test_doctor_asks_nothing_of_an_absent_standard_input(
     finally:
         logging.disable(logging.NOTSET)
     assert "WRONG" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("::", True), ("127.0.0.1", False), ("::1", False)])
+def test_address_for_others_comes_with_a_warning_while_the_secret_is_generated(
+    host: str, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _print_banner(Settings(_env_file=None, host=host), 8000)
+    printed = capsys.readouterr().err
+
+    assert ("only loopback names are answered (421)" in printed) is warned
+    assert "eyJ" not in printed, "a token in what may be a log"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.harness import SECRET, claims, environment, free_port, token
+from tests.harness import COMMAND, SECRET, claims, environment, free_port, token
 from tests.identity_server import IdentityServer, SigningKey
 from tests.unit.test_jwks_https import Authority
 from todo_api.cli import main
