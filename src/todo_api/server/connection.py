@@ -224,8 +224,9 @@ class Connection(asyncio.Protocol):
                 self.transport.close()
             else:
                 self._linger()
-        elif self._phase == _ANSWERING:
-            self._wait_for_next()
+        else:
+            if self._phase == _ANSWERING:
+                self._wait_for_next()
             if self._parser.received:
                 self._parse()
 

@@ -1,21 +1,25 @@
-"""How much memory this process may use, as far as its control group says (cgroups(7)), in bytes."""
+"""How much memory this process may use, and how it gives back what it does not use any more."""
 
+import ctypes
+import gc
+import os
 from pathlib import Path
 from typing import Final
 
 _LIMIT_FILES: Final = {"": "memory.max", "memory": "memory/memory.limit_in_bytes"}
 """The file of each hierarchy's limit, by its controller; the unified hierarchy of version 2 names none."""
 
-_NO_LIMIT: Final = 2**60
-"""Version 1 writes the largest possible number where there is no limit."""
+_NO_LIMIT: Final = 2**63
 
 
-def memory_limit(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> int | None:
-    """The smallest limit of this process's control group and those above it; None where there is none.
+def memory_limit(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> int:
+    """The smallest limit of this process's control group and those above it (cgroups(7)), in bytes.
+
+    Where there is none it is what the machine has.
 
     Inside a container the group's own path may be missing under ``root``; the limits above it are found.
     """
-    limits = []
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for line in groups.read_text().splitlines() if groups.exists() else ():
         _, controllers, path = line.split(":", 2)
         for controller in _LIMIT_FILES.keys() & {*controllers.split(",")}:
@@ -23,7 +27,7 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc
             top = root / mount
             group = top / path.lstrip("/")
             limits += [_read(place / name) for place in (group, *group.parents) if place.is_relative_to(top)]
-    return min((limit for limit in limits if limit < _NO_LIMIT), default=None)
+    return min(limits)
 
 
 def _read(file: Path) -> int:
@@ -31,3 +35,14 @@ def _read(file: Path) -> int:
         return int(file.read_text())
     except (OSError, ValueError):  # ValueError: "max"
         return _NO_LIMIT
+
+
+def give_back_memory() -> None:
+    """Give back to the system what large responses took. It takes milliseconds.
+
+    glibc keeps freed memory that has something in use behind it; only its malloc_trim(3) gives that back.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

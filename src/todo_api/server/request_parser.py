@@ -151,23 +151,26 @@ class RequestParser:
         Raises:
             Rejected: it is malformed, or trailers are too large.
         """
+        while not self.complete and (end := self._end_of_piece()):
+            self._trailer_bytes += end
+            piece, self.received = self.received[:end], self.received[end:]
+            try:
+                self._feed(piece)
+            except HttpParserError:
+                raise Rejected(400) from None
+            if self._trailer_bytes > MAX_TRAILER_BYTES:
+                raise Rejected(431)
+        body, self._body = self._body, []
+        return body[0] if len(body) == 1 else b"".join(body)
+
+    def _end_of_piece(self) -> int:
+        """How much may be parsed without parsing beyond the end of the body."""
         if self._left is not None:
             end = min(self._left, len(self.received))
             self._left -= end
-        elif (found := self.received.find(_END)) >= 0:
-            end = found + len(_END)
-        else:
-            end = max(0, len(self.received) - len(_END) + 1)
-        self._trailer_bytes += end
-        piece, self.received = self.received[:end], self.received[end:]
-        try:
-            self._feed(piece)
-        except HttpParserError:
-            raise Rejected(400) from None
-        if self._trailer_bytes > MAX_TRAILER_BYTES:
-            raise Rejected(431)
-        body, self._body = self._body, []
-        return body[0] if len(body) == 1 else b"".join(body)
+            return end
+        found = self.received.find(_END)
+        return found + len(_END) if found >= 0 else max(0, len(self.received) - len(_END) + 1)
 
     # What httptools calls
 

@@ -153,9 +153,14 @@ class ResponseCycle:
         """Have a whole response written when this event-loop iteration is over."""
         head = self._head(status, headers, len(body))
         self._response = head, self._framed(body, more_body=False)
-        self.started = self.complete = True
-        self._notify()
+        self.started = True
+        self._complete()
         self.connection.worker.write_soon(self)
+
+    def _complete(self) -> None:
+        self.complete = True
+        self.body.clear()  # nobody asks for it any more
+        self._notify()
 
     def write(self) -> None:
         """Write a whole response, unless the client is gone."""
@@ -175,8 +180,7 @@ class ResponseCycle:
         if more_body:
             await self.connection.drain()
         else:
-            self.complete = True
-            self._notify()
+            self._complete()
             self._written()
 
     def _written(self) -> None:

@@ -131,8 +131,7 @@ class Config(uvicorn.Config):
 
 def limits_of_process(workers: int, *, client_seconds: float, keep_alive_seconds: float) -> Limits:
     """What clients of one of so many worker processes may take up, by open files and by memory."""
-    memory = memory_limit()
-    share = sys.maxsize if memory is None else memory // workers
+    share = memory_limit() // workers
     return Limits(
         client_seconds=client_seconds,
         keep_alive_seconds=keep_alive_seconds,

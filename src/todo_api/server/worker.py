@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from todo_api.server.connection import Connection
+from todo_api.server.memory import give_back_memory
 from todo_api.server.response_cycle import Headers, ResponseCycle
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 CHECK_SECONDS: Final = 1.0
+
+LARGE_BYTES: Final = 256 * 1024
+"""From this size on a response is worth giving its memory back once it is taken."""
 
 ErrorResponse = Callable[[int, dict[str, Any]], tuple[Headers, bytes]]
 """Answers what the application does not: status and ASGI scope in (empty where no request could be read), headers
@@ -55,6 +59,7 @@ class Worker:
         self._responses: list[ResponseCycle] = []
         self._connections: set[Connection] = set()  # uvicorn's, once there is one
         self._buffered_bytes = 0  # at least what is buffered
+        self._had_large = False
         self._checked_at = 0.0
 
     def __call__(
@@ -82,6 +87,8 @@ class Worker:
         Whether a client has taken them is not tracked: only when the sum is beyond the limit is it taken anew.
         """
         self._buffered_bytes += size
+        if size >= LARGE_BYTES:
+            self._had_large = True
         if self._buffered_bytes > self.limits.max_buffered_bytes:
             self._disconnect_the_slowest()
 
@@ -102,7 +109,7 @@ class Worker:
                 break
 
     async def close_overdue(self) -> None:
-        """Disconnect every client that takes too long."""
+        """Disconnect every client that takes too long; give back the memory of large responses."""
         now = asyncio.get_running_loop().time()
         lost = now - self._checked_at - CHECK_SECONDS
         self._checked_at = now
@@ -110,3 +117,6 @@ class Worker:
             if lost > CHECK_SECONDS:
                 connection.add_lost_time(lost)
             connection.close_if_overdue(now)
+        if self._had_large and not any(connection.is_behind for connection in self._connections):
+            self._had_large = False
+            give_back_memory()

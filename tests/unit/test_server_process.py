@@ -1,0 +1,177 @@
+"""What a server process may take up, where it listens, and how it stops: what the running service cannot show."""
+
+import ctypes
+import resource
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from todo_api.server import run
+from todo_api.server.listening import CannotListen, listen
+from todo_api.server.memory import give_back_memory, memory_limit
+from todo_api.server.supervisor import Supervisor
+
+
+@pytest.mark.parametrize(
+    ("limits", "room", "raised_to"),
+    [
+        ((1024, 4096), 4096 - 256, 4096),
+        ((1024, resource.RLIM_INFINITY), 16_384, 16_384 + 256),
+        ((65_536, 65_536), 16_384, None),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 16_384, None),
+        ((200, 200), 1, None),
+    ],
+)
+def test_process_asks_for_the_files_it_may_have(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], room: int, raised_to: int | None
+) -> None:
+    asked = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: asked.append(new))
+
+    assert run._room_for_connections() == room
+    assert asked == ([] if raised_to is None else [(raised_to, limits[1])])
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        ("groups", "files", "limit"),
+        [
+            pytest.param("0::/\n", {"memory.max": "268435456\n"}, 2**28, id="container"),
+            pytest.param("0::/a/b\n", {"a/memory.max": "1000000\n", "a/b/memory.max": "max\n"}, 10**6, id="parent"),
+            pytest.param("0::/a\n", {"memory.max": "max\n"}, None, id="no limit"),
+            pytest.param(
+                "4:cpu,memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "1000000\n"}, 10**6, id="version 1"
+            ),
+            pytest.param("4:memory:/\n", {"memory/memory.limit_in_bytes": str(2**63 - 4096)}, None, id="none in 1"),
+            pytest.param("1:name=systemd:/a:b\n", {}, None, id="other hierarchy"),
+        ],
+    )
+    def test_limit_is_the_smallest_of_all_control_groups(
+        self, tmp_path: Path, groups: str, files: dict[str, str], limit: int | None
+    ) -> None:
+        (tmp_path / "groups").write_text(groups)
+        for name, content in files.items():
+            (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "root" / name).write_text(content)
+
+        found = memory_limit(tmp_path / "root", tmp_path / "groups")
+
+        assert found == limit or (limit is None and found == memory_limit(tmp_path, tmp_path / "none"))
+
+    def test_clients_take_up_a_part_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(run, "memory_limit", lambda: 256 * 2**20)
+        monkeypatch.setattr(run, "_room_for_connections", lambda: 16_384)
+
+        one, two = (run.limits_of_process(workers, client_seconds=1, keep_alive_seconds=1) for workers in (1, 2))
+
+        assert (one.max_buffered_bytes, one.max_connections) == (32 * 2**20, 4096)
+        assert (two.max_buffered_bytes, two.max_connections) == (16 * 2**20, 2048)
+
+    def test_is_given_back_where_the_c_library_can(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        give_back_memory()
+        monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+        give_back_memory()
+
+
+class TestListening:
+    def test_all_addresses_are_those_of_ipv4_and_ipv6(self) -> None:
+        (listener,) = listen("::", 0)
+        with listener:
+            for host in ("127.0.0.1", "::1"):
+                socket.create_connection((host, listener.getsockname()[1])).close()
+
+    def test_all_addresses_are_those_of_ipv4_where_there_is_no_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def no_ipv6(family: int = socket.AF_INET, *arguments: Any) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise OSError
+            return original(family, *arguments)
+
+        original = socket.socket
+        monkeypatch.setattr(socket, "socket", no_ipv6)
+        (listener,) = listen("::", 0)
+        with listener:
+            assert listener.family == socket.AF_INET
+
+    def test_name_stands_for_all_its_addresses_on_one_port(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = [(socket.AF_INET, 0, 0, "", ("127.0.0.1", 0)), (socket.AF_INET6, 0, 0, "", ("::1", 0, 0, 0))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+        listeners = listen("name", 0)
+
+        assert [listener.family for listener in listeners] == [socket.AF_INET, socket.AF_INET6]
+        assert len({listener.getsockname()[1] for listener in listeners}) == 1
+        for listener in listeners:
+            listener.close()
+
+    def test_port_in_use_is_named(self) -> None:
+        (listener,) = listen("127.0.0.1", 0)
+        port = listener.getsockname()[1]
+        with listener, pytest.raises(CannotListen, match=f"^Port {port} is in use on 127.0.0.1: set PORT"):
+            listen("127.0.0.1", port)
+
+    @pytest.mark.parametrize("host", ["x86_64-conda-linux-gnu.invalid", "a" * 300])
+    def test_name_that_does_not_resolve_is_named(self, host: str) -> None:
+        with pytest.raises(CannotListen, match=f"^HOST={host} does not resolve: unset HOST"):
+            listen(host, 0)
+
+    def test_address_of_another_machine_is_named(self) -> None:
+        with pytest.raises(CannotListen, match=r"^HOST=192\.0\.2\.1 is no address of this machine"):
+            listen("192.0.2.1", 0)
+
+    def test_first_address_is_closed_when_the_second_cannot_be_listened_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = [(socket.AF_INET, 0, 0, "", (address, 0)) for address in ("127.0.0.1", "192.0.2.1")]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+        with pytest.raises(CannotListen):
+            listen("name", 0)
+
+    def test_kernel_without_a_limit_of_unsent_bytes_listens_all_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(socket, "TCP_NOTSENT_LOWAT", raising=False)
+        for listener in listen("127.0.0.1", 0):
+            listener.close()
+
+
+class TestHangup:
+    @pytest.fixture(autouse=True)
+    def handlers(self) -> Any:
+        """Every signal's handler is put back."""
+        names = [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, *(getattr(signal, f"SIG{x}") for x in HANDLED)]
+        before = {name: signal.getsignal(name) for name in names}
+        yield
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+    def test_stops_the_supervisor(self) -> None:
+        supervisor = Supervisor(uvicorn.Config("app", log_config=None), [])
+        signal.raise_signal(signal.SIGHUP)
+        supervisor.handle_signals()
+
+        assert supervisor.should_exit.is_set()
+
+    def test_is_ignored_by_the_supervisor_under_nohup(self) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        Supervisor(uvicorn.Config("app", log_config=None), [])
+
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+    @pytest.mark.parametrize("ignored", [False, True])
+    def test_is_a_request_to_terminate_in_each_process_that_serves(self, ignored: bool) -> None:
+        received = []
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, lambda name, _: received.append(name))
+        limits = run.limits_of_process(1, client_seconds=1, keep_alive_seconds=1)
+        hooks = run.Hooks(error_response=lambda *_: ([], b""), configure_logging=list, before_write=list)  # type: ignore[arg-type]
+        run.Config("app", hooks, limits).get_loop_factory()
+        signal.raise_signal(signal.SIGHUP)
+
+        assert received == ([] if ignored else [signal.SIGTERM])
+
+
+HANDLED = ("QUIT", "TTIN", "TTOU", "USR1", "USR2", "WINCH")
