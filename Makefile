@@ -43,7 +43,7 @@ pythons: .venv/development ## `make test` in a fresh copy, in an awkward folder,
 
 soak: .venv/development ## SOAK_SECONDS (60) for each way to break the database and to ask for too much, then SOAK_REQUESTS (200,000) generated requests
 	@FAULT_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/faults
-	@HOSTILE_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/hostile/test_isolation.py
+	@HOSTILE_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/hostile/test_isolation.py tests/hostile/test_memory.py
 	@SOAK_REQUESTS=$(SOAK_REQUESTS) $(RUN) -m pytest --timeout 7200 tests/properties/test_requests.py tests/properties/test_contract.py tests/properties/test_parsers.py
 
 check: .venv/development ## lint, types, import directions, dependencies, lock, advisories, secrets
