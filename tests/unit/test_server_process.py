@@ -12,7 +12,7 @@ import uvicorn
 
 from todo_api.server import run
 from todo_api.server.listening import CannotListen, listen
-from todo_api.server.memory import give_back_memory, memory_limit
+from todo_api.server.memory import give_back_memory, memory_limit, resident_bytes
 from todo_api.server.supervisor import Supervisor
 
 
@@ -71,6 +71,10 @@ class TestMemory:
 
         assert (one.max_buffered_bytes, one.max_connections) == (32 * 2**20, 4096)
         assert (two.max_buffered_bytes, two.max_connections) == (16 * 2**20, 2048)
+
+    def test_is_measured_where_the_system_tells_it(self, tmp_path: Path) -> None:
+        assert resident_bytes() > 10_000_000
+        assert resident_bytes(tmp_path / "none") == 0
 
     def test_is_given_back_where_the_c_library_can(self, monkeypatch: pytest.MonkeyPatch) -> None:
         give_back_memory()

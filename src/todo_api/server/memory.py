@@ -37,6 +37,14 @@ def _read(file: Path) -> int:
         return _NO_LIMIT
 
 
+def resident_bytes(status: Path = Path("/proc/self/statm")) -> int:
+    """What this process takes of the machine's memory; 0 where that cannot be known."""
+    try:
+        return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def give_back_memory() -> None:
     """Give back to the system what large responses took. It takes milliseconds.
 

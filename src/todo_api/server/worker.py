@@ -4,12 +4,13 @@ uvicorn calls the worker for every new connection, and ``close_overdue`` once a 
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from todo_api.server.connection import Connection
-from todo_api.server.memory import give_back_memory
+from todo_api.server.memory import give_back_memory, resident_bytes
 from todo_api.server.response_cycle import Headers, ResponseCycle
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS: Final = 1.0
 
-LARGE_BYTES: Final = 256 * 1024
-"""From this size on a response is worth giving its memory back once it is taken."""
+GIVE_BACK_SECONDS: Final = 10.0
+GIVE_BACK_FACTOR: Final = 1.15
+"""How often memory is given back at most (it takes milliseconds), and beyond which growth of the process."""
 
 ErrorResponse = Callable[[int, dict[str, Any]], tuple[Headers, bytes]]
 """Answers what the application does not: status and ASGI scope in (empty where no request could be read), headers
@@ -59,8 +61,9 @@ class Worker:
         self._responses: list[ResponseCycle] = []
         self._connections: set[Connection] = set()  # uvicorn's, once there is one
         self._buffered_bytes = 0  # at least what is buffered
-        self._had_large = False
         self._checked_at = 0.0
+        self._given_back_at = 0.0
+        self._least_bytes = 0  # the least that the process has taken after memory was given back
 
     def __call__(
         self, config: "Config", server_state: "ServerState", app_state: dict[str, Any], _loop: Any = None
@@ -87,8 +90,6 @@ class Worker:
         Whether a client has taken them is not tracked: only when the sum is beyond the limit is it taken anew.
         """
         self._buffered_bytes += size
-        if size >= LARGE_BYTES:
-            self._had_large = True
         if self._buffered_bytes > self.limits.max_buffered_bytes:
             self._disconnect_the_slowest()
 
@@ -109,7 +110,7 @@ class Worker:
                 break
 
     async def close_overdue(self) -> None:
-        """Disconnect every client that takes too long; give back the memory of large responses."""
+        """Disconnect every client that takes too long; give back what large responses took."""
         now = asyncio.get_running_loop().time()
         lost = now - self._checked_at - CHECK_SECONDS
         self._checked_at = now
@@ -117,6 +118,7 @@ class Worker:
             if lost > CHECK_SECONDS:
                 connection.add_lost_time(lost)
             connection.close_if_overdue(now)
-        if self._had_large and not any(connection.is_behind for connection in self._connections):
-            self._had_large = False
+        if now > self._given_back_at + GIVE_BACK_SECONDS and resident_bytes() > GIVE_BACK_FACTOR * self._least_bytes:
             give_back_memory()
+            self._given_back_at = now
+            self._least_bytes = min(resident_bytes(), self._least_bytes or sys.maxsize)
