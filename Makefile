@@ -31,7 +31,7 @@ run: .venv/runtime ## serve on http://127.0.0.1:8000, no configuration needed
 demo: ## try it in a browser: sign in with Better Auth, on http://localhost:3000 (needs Node 20)
 	@command -v npm >/dev/null || { echo "The demo needs Node 20 or newer: https://nodejs.org" >&2; exit 1; }
 	@echo "  The demo: a page, Better Auth and the Todo API on PostgreSQL. The first start installs them."
-	@$(MAKE) --no-print-directory .venv/runtime .venv/web
+	@$(MAKE) --silent --no-print-directory .venv/runtime .venv/web
 	@$(RUN) examples/web/run.py
 
 test: .venv/development ## run every test against a real PostgreSQL, and report branch coverage

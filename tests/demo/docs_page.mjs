@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { API, open } from "./browser.mjs";
 
-test("whoever opens the documentation creates a task and sees it in the list, without signing in", async (t) => {
+test("a developer creates a task in the documentation and sees it in the list, without signing in", async (t) => {
   const page = await open(t);
   const elsewhere = [];
   page.on("request", (request) => {

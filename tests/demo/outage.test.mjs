@@ -211,9 +211,9 @@ test("a task deleted while its change is on the way is deleted as it was changed
 
 test("the token is renewed before it expires", async (t) => {
   const page = await newcomer(t);
-  const [tokens, refused] = [[], []];
+  const [tokens, rejected] = [[], []];
   page.on("request", (request) => request.url().endsWith("/api/auth/token") && tokens.push(request.url()));
-  page.on("response", (response) => response.status() === 401 && refused.push(response.url()));
+  page.on("response", (response) => response.status() === 401 && rejected.push(response.url()));
   await add(page, "With the first token");
   await row(page, "With the first token").waitFor();
   assert.equal(tokens.length, 0);
@@ -222,7 +222,7 @@ test("the token is renewed before it expires", async (t) => {
   await add(page, "With another");
   await row(page, "With another").waitFor();
   assert.equal(tokens.length, 1);
-  assert.deepEqual(refused, []);
+  assert.deepEqual(rejected, []);
 });
 
 test("a session that is over leads to the sign-in and keeps what was not sent", async (t) => {

@@ -38,6 +38,20 @@ test("what is too long is kept, and said to be too long", async (t) => {
   await row(page, "😀").waitFor();
 });
 
+test("what a full browser cannot keep stays in its field", async (t) => {
+  const page = await newcomer(t);
+  await page.evaluate(() => {
+    Storage.prototype.setItem = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+  });
+  await page.getByLabel("New task", { exact: true }).evaluate((input) => (input.value = "Too much"));
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+  await page.getByText("This browser has no room left.").waitFor();
+
+  assert.equal(await page.getByLabel("New task", { exact: true }).inputValue(), "Too much");
+});
+
 test("a draft outlives a reload", async (t) => {
   const page = await newcomer(t);
   await page.getByLabel("New task", { exact: true }).fill("Half a");

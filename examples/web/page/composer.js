@@ -25,11 +25,15 @@ export function listenToComposer(form, draft, add) {
     event.preventDefault();
     const fields = check();
     if (fields === null) return;
+    try {
+      add(fields);
+    } catch {
+      return show(title, "This browser has no room left. Delete something, and try again.");
+    }
     form.reset();
     sessionStorage.removeItem(draft);
     details.open = false;
     title.focus();
-    add(fields);
   });
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();

@@ -71,7 +71,9 @@ document.querySelector("#sign-out").addEventListener("click", async () => {
 
 // Signed out, or somebody else, in another tab.
 window.addEventListener("storage", () => {
-  if (user !== null && rememberedUser()?.id !== user.id) leave("You have signed out in another tab.");
+  if (user === null || rememberedUser()?.id === user.id) return;
+  sessionStorage.removeItem(draftOf(user.id));
+  leave("You have signed out in another tab.");
 });
 
 listenToShortcuts();
