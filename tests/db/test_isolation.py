@@ -26,6 +26,7 @@ from tests.db.scenes import (
     warm,
     witnessing,
 )
+from tests.proxies import Proxy, proxying, url_through
 from todo_api.db import Unavailable, compile_statement
 
 SHARED_MILLISECONDS = 25
@@ -148,6 +149,35 @@ class TestSlow:
         play(scene())
 
 
+class TestNoSecondConnection:
+    def test_slow_statement_runs_on_the_only_connection_that_can_be_had(self, worker_database: str) -> None:
+        async def scene(proxy: Proxy) -> None:
+            async with opened(url_through(proxy.port, worker_database), **LONG) as database:
+                await echo(database, "")
+                proxy.refusing = True
+                with locked(worker_database) as lock:
+                    slow = waiting(database, lock, "slow")
+                    await until(lambda: bool(database._connector.connections[0].exclusive))
+                assert await slow == [("",)]
+                assert len(database._connector.connections) == 1
+
+        with proxying(worker_database) as proxy:
+            play(scene(proxy))
+
+    def test_slow_statement_is_unavailable_where_there_is_none(self, worker_database: str) -> None:
+        async def scene(proxy: Proxy) -> None:
+            proxy.refusing = True
+            async with opened(url_through(proxy.port, worker_database), **LONG) as database:
+                database._heavy_users.add(b"slow", slow=True)
+                with pytest.raises(Unavailable):
+                    await database.run(SELECT, "slow", task_id=1)
+
+                assert database._exclusive._value == 2
+
+        with proxying(worker_database) as proxy:
+            play(scene(proxy))
+
+
 class TestGivingUp:
     def test_postgresql_stops_when_nobody_waits_any_more(self, witness: Witness) -> None:
         async def scene() -> None:
@@ -255,6 +285,22 @@ class TestHeavyUsers:
 
                 assert database._heavy_users.get(b"reader") is None
                 assert database._heavy_users._users == {}
+
+        play(scene())
+
+    def test_user_whose_time_is_over_while_a_statement_runs_is_remembered_until_it_ends(self, witness: Witness) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, **LONG) as database:
+                with locked(witness.url) as lock:
+                    slow = waiting(database, lock, "slow")
+                    await alone_for_long(witness, 1)
+                    user = database._heavy_users.get(b"slow")
+                    assert user is not None
+                    user.expires_at = 0.0
+
+                    assert database._heavy_users.get(b"slow") is None
+                    assert database._heavy_users.add(b"slow", slow=True) is user
+                await slow
 
         play(scene())
 
