@@ -140,24 +140,24 @@ _insert_key = upsert(IdempotencyKey).from_select(
     ["user_id", "key", "payload_digest", "attempt", "task_id"],
     select_columns(_owner, _key, _digest, _attempt, _proposed.c.id),
 )
-_kept = (
+_key_row = (
     _insert_key.on_conflict_do_update(
         index_elements=[IdempotencyKey.user_id, IdempotencyKey.key], set_={"key": _insert_key.excluded.key}
     )
     .returning(IdempotencyKey)
-    .cte("kept")
+    .cte("key_row")
 )
 _inserted = (
     insert(Task)
     .from_select(
         ["id", "user_id", "title", "description", "completed"],
-        select_columns(_kept.c.task_id, _owner, _title, _description, _completed).where(
-            _kept.c.task_id == _proposed.c.id
+        select_columns(_key_row.c.task_id, _owner, _title, _description, _completed).where(
+            _key_row.c.task_id == _proposed.c.id
         ),
     )
     .cte("inserted")
 )
-_old = (
+_expired_keys = (
     select(IdempotencyKey.key)
     .where(
         col(IdempotencyKey.user_id) == _owner,
@@ -167,28 +167,28 @@ _old = (
     .limit(literal_column("100", BigInteger))
     .with_for_update(skip_locked=True)  # two at once never wait for each other here
 )
-_forgotten = (
+_deleted_keys = (
     delete(IdempotencyKey)
-    .where(col(IdempotencyKey.user_id) == _owner, col(IdempotencyKey.key).in_(_old))
-    .cte("forgotten")
+    .where(col(IdempotencyKey.user_id) == _owner, col(IdempotencyKey.key).in_(_expired_keys))
+    .cte("deleted_keys")
 )
 
 INSERT_TASK_ONCE = select_columns(
-    _kept.c.task_id,
+    _key_row.c.task_id,
     cast(_owner, Text),
     cast(_title, Text),
     cast(_description, Text),
     _completed,
-    _kept.c.created_at,
-    _kept.c.created_at,
-    _kept.c.payload_digest == _digest,
-    _kept.c.attempt == _attempt,
-).add_cte(_upserted_user, _inserted, _forgotten)
+    _key_row.c.created_at,
+    _key_row.c.created_at,
+    _key_row.c.payload_digest == _digest,
+    _key_row.c.attempt == _attempt,
+).add_cte(_upserted_user, _inserted, _deleted_keys)
 """Create a task unless the owner's ``key`` has created one; the task as it was created, whether the
 payload is the one it was created from, and whether it was created by this very ``attempt``.
 
 Concurrent statements with one key create one task between them. Keys older than 24 hours are
-forgotten in passing. Binds what ``INSERT_TASK`` does, and ``key``, ``payload_digest``, ``attempt``."""
+deleted in passing. Binds what ``INSERT_TASK`` does, and ``key``, ``payload_digest``, ``attempt``."""
 
 _update = (
     update(Task)

@@ -35,7 +35,7 @@ _WHOLE_SECOND = re.compile(rb'(_at":"[0-9T:-]{19})Z')
 _UPDATED_AT = slice(-len('"2026-11-20T20:53:46.424000Z"}'), -1)
 
 
-def described(*names: str) -> dict[str, Any]:
+def response_headers(*names: str) -> dict[str, Any]:
     """What the OpenAPI document says of an answer with these headers."""
     return {"headers": {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}}
 

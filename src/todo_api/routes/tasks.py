@@ -32,7 +32,7 @@ from todo_api.routes.preconditions import (
     versions,
     wants_minimal,
 )
-from todo_api.routes.representations import Empty, Json, Task, described
+from todo_api.routes.representations import Empty, Json, Task, response_headers
 from todo_api.routes.task_list import Page
 
 MAX_ID_DIGITS = 18  # every such number is a bigint, and a bigint of more is never reached
@@ -98,7 +98,7 @@ router = APIRouter(
     "",
     operation_id="list_tasks",
     response_model=list[TaskRead],
-    responses={200: described("ETag", "Link"), 304: described("ETag", "Link")},
+    responses={200: response_headers("ETag", "Link"), 304: response_headers("ETag", "Link")},
     openapi_extra={"parameters": LIST_PARAMETERS},
 )
 async def list_tasks(
@@ -136,7 +136,7 @@ def _list_statement(
     operation_id="create_task",
     status_code=201,
     response_model=TaskRead,
-    responses=problem_responses(413, 415, 422) | {201: described("ETag", "Location", "Idempotent-Replayed")},
+    responses=problem_responses(413, 415, 422) | {201: response_headers("ETag", "Location", "Idempotent-Replayed")},
 )
 async def create_task(
     owner: Owner,
@@ -185,7 +185,7 @@ async def _create_once(database: Pool, owner: str, key: str, values: dict[str, V
     "/{id}",
     operation_id="read_task",
     response_model=TaskRead,
-    responses=problem_responses(404) | {200: described("ETag"), 304: described("ETag")},
+    responses=problem_responses(404) | {200: response_headers("ETag"), 304: response_headers("ETag")},
 )
 async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_match: IfNoneMatch = None) -> Response:
     """One task."""
@@ -197,7 +197,7 @@ async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_mat
     "/{id}",
     operation_id="update_task",
     response_model=TaskRead,
-    responses=problem_responses(404, 412, 413, 415) | {200: described("ETag")},
+    responses=problem_responses(404, 412, 413, 415) | {200: response_headers("ETag")},
 )
 async def update_task(
     owner: Owner, database: Connections, id: TaskId, body: TaskUpdate, if_match: IfMatch = None
@@ -223,7 +223,8 @@ async def update_task(
     "/{id}",
     operation_id="delete_task",
     response_model=TaskRead,
-    responses=problem_responses(404, 412) | {200: described("ETag"), 204: described("Preference-Applied")},
+    responses=problem_responses(404, 412)
+    | {200: response_headers("ETag"), 204: response_headers("Preference-Applied")},
 )
 async def delete_task(
     owner: Owner, database: Connections, id: TaskId, if_match: IfMatch = None, prefer: Prefer = None
@@ -240,7 +241,7 @@ async def delete_task(
     "/{id}/complete",
     operation_id="complete_task",
     response_model=TaskRead,
-    responses=problem_responses(404, 412, 413, 415) | {200: described("ETag")},
+    responses=problem_responses(404, 412, 413, 415) | {200: response_headers("ETag")},
     openapi_extra={"parameters": [COMPLETED_PARAMETER]},
 )
 async def complete_task(
