@@ -151,7 +151,7 @@ def test_open_operation_asks_for_no_token(document: Json, name: str) -> None:
     assert "security" not in document["paths"][OPEN[name]]["get"]
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if "task" in name])
 def test_task_operation_answers_tasks(document: Json, name: str) -> None:
     response = operation(document, name)["responses"][min(OPERATIONS[name][2])]
     schema = resolved(document, response["content"]["application/json"]["schema"])

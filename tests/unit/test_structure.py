@@ -11,6 +11,7 @@ from typing import Any, Literal, get_type_hints
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import Executable
 
 import todo_api
 from todo_api import queries
@@ -23,8 +24,11 @@ PACKAGE = Path(todo_api.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 GUARDED = "/api/{user_id}"
 STARTS: tuple[Literal["first", "cursor", "offset"], ...] = ("first", "cursor", "offset")
+OF_NO_OWNER = {"SCHEMA_STATE", "TRANSACTION_PREAMBLE"}
 STATEMENTS = {
-    name: statement for name, statement in vars(queries).items() if name.endswith(("_TASK", "_TASK_ONCE"))
+    name: statement
+    for name, statement in vars(queries).items()
+    if isinstance(statement, Executable) and not name.startswith("_") and name not in OF_NO_OWNER
 } | {
     f"list by {sort}, {descending=}, {by_search=}, {start}": queries.select_tasks(
         sort, descending=descending, by_completed=True, by_search=by_search, start=start
@@ -113,7 +117,7 @@ class TestStatements:
             "DELETE_TASK",
             "DELETE_UNCHANGED_TASK",
         }
-        assert len(STATEMENTS) == 9 + 36
+        assert len(STATEMENTS) >= 9 + 36
 
     @pytest.mark.parametrize("name", STATEMENTS)
     def test_each_binds_its_owner(self, name: str) -> None:
