@@ -71,8 +71,8 @@ def test_dependabot_knows_every_lock_of_node() -> None:
 @pytest.mark.parametrize("path", DECISIONS, ids=[path.name[:4] for path in DECISIONS])
 def test_decision_has_a_status_a_date_and_references_and_is_in_the_index(path: Path) -> None:
     head = re.match(
-        r"# (?P<number>\d+)\. (?P<title>.+)\n\nStatus: (?P<status>\w+)\. Date: (?P<date>\d{4}-\d\d-\d\d)\b"
-        r"(?:.+\n)*?.*\bReferences: \S",
+        r"# (?P<number>\d+)\. (?P<title>.+)\n\nStatus: (?P<status>accepted|superseded by \[\d+\]\(\S+\))\. Date: "
+        r"(?P<date>\d{4}-\d\d-\d\d)\b(?:.+\n)*?.*\bReferences:\s\S",
         path.read_text(),
     )
 
