@@ -204,7 +204,21 @@ class TestTrailingSlash:
 
     @pytest.mark.parametrize(
         "path",
-        ["/metrics/", "/metrics%2F", "/metrics%0A", "/metrics%0a", "/docs/", "/docs%2F", "/docs%0A", "/health//"],
+        [
+            "/metrics/",
+            "/metrics%2F",
+            "/metrics%0A",
+            "/metrics%0a",
+            "/%6detrics",
+            "/metric%73?x",
+            "/docs/",
+            "/docs%2F",
+            "/docs%0A",
+            "/%64ocs",
+            "/%64ocs/assets/docs.js",
+            "/openapi%2Ejson",
+            "/health//",
+        ],
     )
     def test_is_the_only_other_spelling_and_not_of_what_proxies_have_rules_for(self, server: Server, path: str) -> None:
         assert ask(server, path).status == 404

@@ -45,6 +45,7 @@ FRAMINGS = {
     "two Transfer-Encodings": CHUNKED + CHUNKED + b"\r\n0\r\n\r\n",
     "unknown Transfer-Encoding": b"Transfer-Encoding: xchunked\r\n\r\n{}",
     "Transfer-Encoding after chunked": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "gzip before chunked": b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "negative chunk": CHUNKED + b"\r\n-1\r\na\r\n",
     "chunk of 2 to the 72": CHUNKED + b"\r\nffffffffffffffffff\r\na\r\n",
     "obsolete folding": b"X-A: 1\r\n  2\r\n\r\n",
@@ -337,8 +338,8 @@ class TestPathsThatPretend:
 
         assert exchange(server, lines.encode()).status == status
 
-    @pytest.mark.parametrize("rest", ["?user_id={bob}", "#{bob}", "?limit=1&owner={bob}"])
-    def test_query_and_fragment_name_nobody(self, server: Server, alice: User, bob: User, rest: str) -> None:
+    @pytest.mark.parametrize("rest", ["?user_id={bob}", "?limit=1&owner={bob}"])
+    def test_query_names_nobody(self, server: Server, alice: User, bob: User, rest: str) -> None:
         bob.create()
         lines = f"GET {alice.base}{rest} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(alice.id)}\r\n\r\n"
         answer = exchange(server, lines.format(bob=bob.id).encode())

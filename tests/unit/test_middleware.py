@@ -212,6 +212,8 @@ class TestPath:
             ("/docs/", None, ["", "docs", ""]),
             ("/é", None, ["", "é"]),
             ("/\ufffd", b"/%FF", ["", "\udcff"]),
+            ("/metrics", b"/%6detrics", []),
+            ("/docs", b"/%64ocs", []),
             ("/a\n", b"/a%0A", []),
             ("/a\x7f", None, []),
             ("/a\x85", b"/a%C2%85", []),

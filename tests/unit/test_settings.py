@@ -563,6 +563,11 @@ class TestSampleSecretIsRefused:
         with pytest.raises(SystemExit, match="cannot be used"):
             Settings(_env_file=None, data_dir=tmp_path).signing_secret()
 
+    def test_that_is_a_named_pipe_which_nobody_writes_to(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "secret", 0o600)
+        with pytest.raises(SystemExit, match="does not hold a secret"):
+            Settings(_env_file=None, data_dir=tmp_path).signing_secret()
+
 
 class TestEnvFile:
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])

@@ -53,7 +53,8 @@ def sample_secret(path: Path) -> str:
     try:
         if not path.exists():
             _make(path)
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Without O_NONBLOCK, a named pipe that somebody put there would hold up the start for ever.
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(file, "rb") as opened:
             status = os.fstat(file)
             text = opened.read(4096).decode(errors="replace").strip()

@@ -9,12 +9,16 @@ from starlette.types import Scope
 EXACT_PATHS: Final = frozenset({"/", "/metrics/", "/docs/"})
 """Their slash stays, so that what a proxy says of ``/metrics`` and ``/docs`` holds for everything that is one."""
 
+_RULED_PATHS: Final = ("/metrics", "/docs", "/openapi.json")
+"""Not every proxy decodes a path before it compares: behind its rule, ``/%6detrics`` must not be ``/metrics``."""
+
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def read_path(scope: Scope) -> list[str]:
-    """The segments of the path, each percent-decoded once; none when it has a control character.
+    """The segments of the path, each percent-decoded once; none for a path that is not served.
 
+    Not served is a path with a control character, or an encoded spelling of one that proxies have rules for.
     The server has decoded ``scope["path"]`` as a whole, and a segment may contain a slash: so the segments
     come from ``raw_path``. From ``scope["path"]`` the root path and one trailing slash are taken away, once.
     """
@@ -30,6 +34,8 @@ def read_path(scope: Scope) -> list[str]:
         return []
     if b"%" not in raw:
         return path.split("/")
+    if path.startswith(_RULED_PATHS):
+        return []
     # What is no UTF-8 becomes surrogates, which equal no user's id.
     return [unquote(segment, errors="surrogateescape") for segment in raw.decode("ascii", "replace").split("/")]
 

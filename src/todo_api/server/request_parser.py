@@ -28,7 +28,7 @@ _VERSIONS: Final = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _OTHER_VERSION: Final = re.compile(rb"HTTP/[02-9]\.[0-9]")
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")  # RFC 3986 §3.2
 _NO_TRAILERS: Final[deque[Any]] = deque(maxlen=0)  # trailers are no headers (RFC 9110 §6.5.1)
-_WATCHED: Final = frozenset({b"connection", b"content-length", b"expect", b"host"})
+_WATCHED: Final = frozenset({b"connection", b"content-length", b"expect", b"host", b"transfer-encoding"})
 
 
 class Rejected(Exception):
@@ -190,6 +190,9 @@ class RequestParser:
             self._hosts += 1
         elif name == b"content-length":
             self._left = int(value)  # httptools has checked that these are digits, and the only ones
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked":  # gzip before it would be taken for the body's own bytes
+                raise ValueError("not a transfer coding of ours")
         elif name == b"connection":
             self.keep_alive = self.keep_alive and b"close" not in value.lower()
         else:
@@ -229,9 +232,9 @@ def _split_target(target: bytes) -> tuple[bytes, bytes]:
     Raises:
         Rejected: it has none.
     """
-    if not target.isascii():
+    if not target.isascii() or b"#" in target:  # a fragment is the client's own (RFC 9110 §4.2.5)
         raise Rejected(400)
-    if target.startswith(b"/") and b"#" not in target:
+    if target.startswith(b"/"):
         path, _, query = target.partition(b"?")
         return path, query
     try:
