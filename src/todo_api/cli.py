@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import select
+import signal
 import sys
 import tempfile
 import textwrap
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _replace_closed_streams()
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with _ended_by_signals():
+            return int(options.run(options))
     except (migrations.MigrationFailed, postgres.LocalPostgresFailed, CannotListen) as error:
         sys.exit(str(error))
 
@@ -56,6 +58,29 @@ def _replace_closed_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
             setattr(sys, name, open(descriptor, "w" if descriptor else "r"))  # noqa: PTH123, SIM115 - not a path
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let a signal end the block as an exception does: what was started in it is stopped. Further ones are ignored.
+
+    While the server runs, it has handlers of its own.
+    """
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {each: signal.getsignal(each) for each in signals if signal.getsignal(each) is not signal.SIG_IGN}
+
+    def end(number: int, _: object) -> None:
+        for each in before:
+            signal.signal(each, lambda *_: None)
+        sys.exit(128 + number)
+
+    for each in before:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -156,11 +181,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _warn_of_host(settings: Settings) -> None:
     """Say why other machines are not answered: whoever opens ``/docs`` would get the sample token."""
-    if settings.better_auth_secret is None and not is_loopback(settings.host):
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    if settings.better_auth_secret is None and not is_loopback(host):
         print(
             f"HOST is {settings.host}, but only names of this machine such as localhost are answered "
             "while BETTER_AUTH_SECRET is not set.",
             file=sys.stderr,
+            flush=True,
         )
 
 
@@ -243,11 +270,3 @@ def _print_banner(settings: Settings, port: int) -> None:
         coloured=is_coloured(sys.stderr),
     )
     print(banner, end="", file=sys.stderr, flush=True)
-    if settings.better_auth_secret is None and not is_loopback(
-        f"[{settings.host}]" if ":" in settings.host else settings.host
-    ):
-        print(
-            f"HOST is {settings.host}, and while BETTER_AUTH_SECRET is not set only loopback names are answered (421).",
-            file=sys.stderr,
-            flush=True,
-        )

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import LiteralString
 
 import httpx
 import psycopg
 import pytest
 
-from tests.harness import serving
+from tests.harness import COMMAND, environment, serving
 from tests.local.conftest import ROOT, ask, idle
 from todo_api.local import cluster as cluster_module
 from todo_api.local.cluster import Cluster
@@ -151,6 +152,53 @@ class TestSeveral:
             assert httpx.get(f"{second.url}/ready", timeout=20).status_code == 200
             assert alice.http.get(alice.path(task)).json() == task
         assert idle(data).listener() is None
+
+
+class TestSignalBeforeItServes:
+    @pytest.mark.parametrize(
+        ("event", "by"),
+        [
+            ("login", signal.SIGTERM),
+            ("ddl_command_start", signal.SIGTERM),
+            ("ddl_command_start", signal.SIGINT),
+            ("ddl_command_start", signal.SIGHUP),
+        ],
+    )
+    def test_stops_the_database(self, data: Path, event: LiteralString, by: signal.Signals) -> None:
+        cluster = make_slow(data, event)
+        folder = data.parent
+        with (folder / "errors").open("wb") as errors:
+            process = subprocess.Popen(
+                [COMMAND, "serve", "--port", "0"], cwd=folder, env=environment(DATA_DIR=str(data)), stderr=errors
+            )
+        try:
+            wait_until(lambda: process.poll() is not None or sleeps(cluster.url))
+            process.send_signal(by)
+
+            assert process.wait(PATIENCE_SECONDS) == 128 + by
+        finally:
+            process.kill()
+        assert cluster.listener() is None
+        assert not (cluster.directory / "postmaster.pid").exists()
+        assert "Traceback" not in (folder / "errors").read_text()
+
+
+def make_slow(data: Path, event: LiteralString) -> Cluster:
+    """Let an event of the database take ten minutes."""
+    with running(data) as cluster, psycopg.connect(cluster.url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION sleep() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); END'"
+        )
+        connection.execute(f"CREATE EVENT TRIGGER slow ON {event} EXECUTE FUNCTION sleep()")
+    return idle(data)
+
+
+def sleeps(url: str) -> bool:
+    """Whether something in the database is asleep."""
+    with suppress(psycopg.OperationalError), psycopg.connect(url, options="-c event_triggers=off") as connection:
+        found = connection.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone()
+        return found is not None
+    return False
 
 
 def compute(url: str) -> None:

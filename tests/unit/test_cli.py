@@ -93,7 +93,14 @@ class TestHelp:
 
 class TestAddressOfTheSample:
     @pytest.mark.parametrize(
-        ("host", "secret", "warned"), [("0.0.0.0", "", True), ("127.0.0.1", "", False), ("0.0.0.0", SECRET, False)]
+        ("host", "secret", "warned"),
+        [
+            ("0.0.0.0", "", True),
+            ("::", "", True),
+            ("127.0.0.1", "", False),
+            ("::1", "", False),
+            ("0.0.0.0", SECRET, False),
+        ],
     )
     def test_address_that_other_machines_reach_is_warned_of_while_the_sample_secret_is_in_use(
         self,
@@ -108,7 +115,7 @@ class TestAddressOfTheSample:
         monkeypatch.setenv("BETTER_AUTH_SECRET", secret)
 
         assert main(["serve", "--host", host, "--port", "0"]) == 0
-        assert (f"HOST is {host}, but only" in capsys.readouterr().err) is warned
+        assert capsys.readouterr().err.count(f"HOST is {host}") == warned
 
 
 class TestToken:
@@ -314,12 +321,7 @@ def test_doctor_asks_nothing_of_an_absent_standard_input(
     assert "WRONG" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("::", True), ("127.0.0.1", False), ("::1", False)])
-def test_address_for_others_comes_with_a_warning_while_the_secret_is_generated(
-    host: str, warned: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _print_banner(Settings(_env_file=None, host=host), 8000)
-    printed = capsys.readouterr().err
+def test_banner_has_no_token_in_what_may_be_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_banner(Settings(_env_file=None), 8000)
 
-    assert ("only loopback names are answered (421)" in printed) is warned
-    assert "eyJ" not in printed, "a token in what may be a log"
+    assert "eyJ" not in capsys.readouterr().err

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,24 +119,27 @@ class Cluster:
         """
         process, logged = None, 0
         until = time.monotonic() + START_SECONDS
-        while not ((listens := self.listener() is not None) and self._answers()):
-            if process is not None and process.poll() is not None:
-                reason = self._reason_since(logged)
-                if STILL_IN_USE not in reason:
+        with ExitStack() as unless_it_answers:
+            while not ((listens := self.listener() is not None) and self._answers()):
+                if process is not None and process.poll() is not None:
+                    reason = self._reason_since(logged)
+                    if STILL_IN_USE not in reason:
+                        raise LocalPostgresFailed(
+                            f"The embedded PostgreSQL under {self.directory} did not start: {reason}; see {self.log}."
+                        )
+                    process = None
+                if time.monotonic() > until:
                     raise LocalPostgresFailed(
-                        f"The embedded PostgreSQL under {self.directory} did not start: {reason}; see {self.log}."
+                        f"The embedded PostgreSQL under {self.directory} did not answer for {START_SECONDS:.0f} s; "
+                        f"see {self.log}."
                     )
-                process = None
-            if time.monotonic() > until:
-                raise LocalPostgresFailed(
-                    f"The embedded PostgreSQL under {self.directory} did not answer for {START_SECONDS:.0f} s; "
-                    f"see {self.log}."
-                )
-            if process is None and not listens:
-                report("Starting PostgreSQL …")
-                logged = self.log.stat().st_size if self.log.exists() else 0
-                process = self._launch()
-            time.sleep(POLL_SECONDS)
+                if process is None and not listens:
+                    report("Starting PostgreSQL …")
+                    logged = self.log.stat().st_size if self.log.exists() else 0
+                    process = self._launch()
+                    unless_it_answers.callback(_end, process)
+                time.sleep(POLL_SECONDS)
+            unless_it_answers.pop_all()
 
     def listener(self) -> int | None:
         """The pid of the process that listens on the socket; None: nothing does.
@@ -231,6 +234,13 @@ class Cluster:
                 return True
             time.sleep(POLL_SECONDS)
         return False
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a server that only starts, and may not listen yet: at once, for it has done nothing that could be lost."""
+    process.send_signal(signal.SIGQUIT)
+    process.wait()
+    _reap()
 
 
 def _reap() -> None:

@@ -54,10 +54,10 @@ def running(
                     report(f"Making a PostgreSQL database under {directory} …")
                     cluster.initialise()
                 cluster.check_version()
+                stack.callback(_leave, cluster, directory / "postgres.lock", users)
                 cluster.start(report)
         except OSError as error:
             raise LocalPostgresFailed(f"DATA_DIR {str(directory)!r} cannot be used: {error.strerror}.") from None
-        stack.callback(_leave, cluster, directory / "postgres.lock", users)
         migrate(cluster.url)
         yield cluster
 
