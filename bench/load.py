@@ -49,13 +49,13 @@ class Result:
     p99: float | None
     errors: int
     requests: int
-    refused: int = 0
+    rejected: int = 0
     """How many of the requests were answered 400 or above; they count among the errors."""
 
     def served(self) -> "Result":
-        """The same, where refusals are what ought to happen: they are no errors, and no throughput either."""
-        share = 1 - self.refused / max(1, self.requests)
-        return replace(self, rate=self.rate * share, errors=self.errors - self.refused)
+        """The same, where rejections are what ought to happen: they are no errors, and no throughput either."""
+        share = 1 - self.rejected / max(1, self.requests)
+        return replace(self, rate=self.rate * share, errors=self.errors - self.rejected)
 
 
 def press(
@@ -111,7 +111,7 @@ def _result(summary: dict[str, int], cpu: float, database: float, wall: float) -
         p99=summary["p99"] / 1000,
         errors=summary["status"] + summary["socket"] + (summary["requests"] == 0),
         requests=summary["requests"],
-        refused=summary["status"],
+        rejected=summary["status"],
     )
 
 

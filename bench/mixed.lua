@@ -1,7 +1,7 @@
 -- The load. wrk ... -s mixed.lua URL -- FILE KIND SEED
 -- FILE has a line for each user: id, token and the ids of the user's tasks, separated by tabs.
 -- KIND is mixed, list, long (1,000 tasks), get, post, patch,
--- flood (one user's lists) or refused (no token, ten requests a second and connection).
+-- flood (one user's lists) or rejected (no token, ten requests a second and connection).
 
 local users = {}
 local random = math.random
@@ -20,7 +20,7 @@ function init(arguments)
       list = "GET" .. base .. "?limit=20" .. rest .. "\r\n",
       long = "GET" .. base .. "?limit=1000" .. rest .. "\r\n",
       post = "POST" .. base .. body('{"title":"Buy milk","description":"Two litres, semi-skimmed"}'),
-      refused = "GET" .. base .. "?limit=20 HTTP/1.1\r\n" .. host .. "\r\n",
+      rejected = "GET" .. base .. "?limit=20 HTTP/1.1\r\n" .. host .. "\r\n",
       get = "GET" .. base .. "/",
       get_rest = rest .. "\r\n",
       patch = "PATCH" .. base .. "/",
@@ -33,7 +33,7 @@ function init(arguments)
     users[#users + 1] = user
   end
   math.randomseed(tonumber(arguments[3]))
-  if arguments[2] == "refused" then
+  if arguments[2] == "rejected" then
     function delay()
       return 100
     end
@@ -67,8 +67,8 @@ function kinds.patch()
   return user.patch .. user.tasks[random(#user.tasks)] .. user.patch_rest[random(2)]
 end
 
-function kinds.refused()
-  return users[random(#users)].refused
+function kinds.rejected()
+  return users[random(#users)].rejected
 end
 
 function kinds.mixed()

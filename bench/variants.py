@@ -76,24 +76,24 @@ class Bench:
                     yield table
 
     def connections(self) -> Iterator[Table]:
-        """A thousand connections at once; how a refusal fares meanwhile, and what the worker weighs."""
+        """A thousand connections at once; how a rejection fares meanwhile, and what the worker weighs."""
         with (
             self._far_away() as (far, _),
             self._started(self._options.wanted(OURS, GO, FASTIFY, TUTORIAL), self._small) as (servers, absent),
             self._started(self._options.wanted(OURS), far, suffix=", database far") as (distant, distant_absent),
         ):
             table = Table(f"mixed: {CROWD:,} connections", OURS, absent=absent | distant_absent)
-            refusals = Table("401 for no token, meanwhile, 10 connections at 10 requests a second", OURS)
+            rejections = Table("401 for no token, meanwhile, 10 connections at 10 requests a second", OURS)
             weights: dict[str, int] = {}
             for turn in range(self._options.rounds):
                 for server in _rotated([*servers, *distant], turn):
-                    result, refused, heaviest = self._crowded(server, turn)
+                    result, rejected, heaviest = self._crowded(server, turn)
                     table.add(server.name, result)
-                    refusals.add(server.name, refused)
+                    rejections.add(server.name, rejected)
                     weights[server.name] = max(heaviest, weights.get(server.name, 0))
             table.notes += [f"{name}: {weight / MEGABYTE:.0f} MB resident at most" for name, weight in weights.items()]
             yield table
-            yield refusals
+            yield rejections
 
     def overload(self) -> Iterator[Table]:
         """Ours: as many as it can serve, three times as many, far too many, and one user's flood beside others."""
@@ -103,10 +103,10 @@ class Bench:
                 for server in servers:
                     self._overloaded(server, table, turn)
             for name, results in table.rounds.items():
-                refused = median(
-                    result.refused * result.rate / (result.requests - result.refused) for result in results
+                rejected = median(
+                    result.rejected * result.rate / (result.requests - result.rejected) for result in results
                 )
-                table.notes.append(f"{name}: {refused:,.0f} refusals a second")
+                table.notes.append(f"{name}: {rejected:,.0f} rejections a second")
             yield table
 
     def data(self) -> Iterator[Table]:
@@ -204,7 +204,7 @@ class Bench:
                 table.add(limit, press_postgres(self._small, self._postgres, kind=kind, seconds=seconds, seed=turn + 1))
 
     def _crowded(self, server: Server, turn: int) -> tuple[Result, Result, int]:
-        """The mix over many connections, refusals beside it, and the most memory the server took."""
+        """The mix over many connections, rejections beside it, and the most memory the server took."""
         _tell(f"{CROWD:,} connections, round {turn + 1}: {server.name}")
         self._postgres.tidy(server.target.name)
         seconds, heaviest = self._options.seconds, 0
@@ -217,9 +217,9 @@ class Bench:
 
         watcher = threading.Thread(target=weigh)
         watcher.start()
-        # The refused begin after the crowd has connected and end before it goes.
+        # The rejected begin after the crowd has connected and end before it goes.
         beside = max(1.0, seconds - 2)
-        wrk = start_wrk(server, kind="refused", seconds=beside, connections=10)
+        wrk = start_wrk(server, kind="rejected", seconds=beside, connections=10)
         try:
             result = press(server, self._postgres, kind="mixed", seconds=seconds, connections=CROWD, seed=turn + 1)
         finally:
@@ -227,7 +227,7 @@ class Bench:
             watcher.join()
             summary = finish_wrk(wrk, beside)
         wrong = summary["requests"] - summary["status"] + summary["socket"]
-        refused = Result(
+        rejected = Result(
             rate=summary["requests"] / (summary["duration"] / 1e6),
             cpu_microseconds=0,
             busy=0,
@@ -238,7 +238,7 @@ class Bench:
             errors=abs(wrong),
             requests=summary["requests"],
         )
-        return result, refused, heaviest
+        return result, rejected, heaviest
 
     def _overloaded(self, server: Server, table: Table, turn: int) -> None:
         """One round of the variant ``overload``."""

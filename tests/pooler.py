@@ -73,7 +73,7 @@ class Pooler:
 def pooling(url: str) -> Iterator[Pooler]:
     """A running pooler in front of the PostgreSQL that ``url`` names."""
     directory = Path(tempfile.mkdtemp(prefix="todo-pooler-"))
-    directory.chmod(0o755)  # it refuses to run as root
+    directory.chmod(0o755)  # it rejects to run as root
     with proxying(url) as proxy:
         pooler = Pooler(directory, url, proxy.port)
         try:

@@ -34,7 +34,7 @@ class Proxy:
         self.asked_bytes = 0
         self.answered_bytes = 0
         self.delay_seconds = 0.0
-        self.refusing = False
+        self.rejecting = False
         self._answer_bytes_left: int | None = None
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -105,7 +105,7 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        if self.refusing:
+        if self.rejecting:
             writer.transport.abort()
             return
         task = asyncio.current_task()

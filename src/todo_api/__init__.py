@@ -1,3 +1,3 @@
-"""The back end of Evolution of Todo: six task endpoints over PostgreSQL, guarded by Better Auth's tokens."""
+"""The back end of Evolution of Todo: six task endpoints over PostgreSQL, for users who sign in with Better Auth."""
 
 __version__ = "0.2.0"

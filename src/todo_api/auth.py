@@ -13,11 +13,11 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from todo_api.models import USER_ID_LENGTH
-from todo_api.observability import AuthRefused, AuthUnavailable, observe
+from todo_api.observability import AuthRejected, AuthUnavailable, observe
 from todo_api.problems import respond
 from todo_api.tokens import Claims, InvalidToken, JwksUnavailable, UnknownKey, Verifier
 
-GUARDED: Final = "/api/"
+PROTECTED: Final = "/api/"
 SIGN_IN: Final = "/api/auth"
 MISSING: Final = "missing"
 CHALLENGE: Final = "Bearer"
@@ -33,9 +33,9 @@ SIGN_IN_IS_ELSEWHERE: Final = (
 )
 
 
-def is_guarded(path: str) -> bool:
-    """Whether a path needs a token. It is decoded: an encoded slash does not lead around the guard."""
-    return path.startswith(GUARDED)
+def requires_token(path: str) -> bool:
+    """Whether a path requires a token. It is decoded: an encoded slash does not evade that."""
+    return path.startswith(PROTECTED)
 
 
 class Authentication:
@@ -45,7 +45,7 @@ class Authentication:
         self._verifier = verifier
 
     async def authenticate(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
-        """The error response to a guarded request, or None: then ``scope["owner"]`` has the token's claims.
+        """The error response to a request that requires a token, or None: then ``scope["owner"]`` has the token's claims.
 
         Args:
             scope: of the request; ``resource`` and ``path_params`` have been found.
@@ -70,7 +70,7 @@ class Authentication:
             return respond(scope, 404)
         # A path that names no user is the token's own user's.
         if scope["path_params"].setdefault("user_id", claims.subject) != claims.subject:
-            observe(AuthRefused("another user", claims.subject))
+            observe(AuthRejected("another user", claims.subject))
             return respond(scope, 403)
         scope["owner"] = claims
         return None
@@ -78,7 +78,7 @@ class Authentication:
 
 def _unauthorized(scope: Scope, error: InvalidToken) -> Response:
     """401 with a challenge (RFC 6750 §3). The log learns the reason, the client learns little."""
-    observe(AuthRefused(error.reason))
+    observe(AuthRejected(error.reason))
     if error.reason == MISSING:
         return respond(scope, 401, TOKEN_MISSING, headers={"WWW-Authenticate": CHALLENGE})
     detail = TOKEN_EXPIRED if error.expired else TOKEN_INVALID

@@ -35,7 +35,7 @@ from todo_api.server.run import Hooks, run
 from todo_api.settings import Settings, load_settings
 from todo_api.tokens import MAX_SUBJECT_LENGTH, sign
 
-LONGEST_EXPIRY_SECONDS = 3650 * 24 * 3600
+MAX_EXPIRY_SECONDS = 3650 * 24 * 3600
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -106,11 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--expires", type=_seconds, default="15m", help="lifetime: 90s, 15m, 12h or 7d (default 15m)")
     token.set_defaults(run=_token)
 
-    migrate = commands.add_parser("migrate", help="bring the database's schema up to date; waits for its turn")
+    migrate = commands.add_parser("migrate", help="bring the database's schema up to date; waits for another migration")
     migrate.set_defaults(run=_migrate)
 
     doctor = commands.add_parser(
-        "doctor", help="look at settings, database and key set, and at a token on standard input, and say what is wrong"
+        "doctor", help="look at settings, database and JWKS, and at a token on standard input, and say what is wrong"
     )
     doctor.set_defaults(run=_doctor)
     return parser
@@ -136,7 +136,7 @@ def _seconds(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError("must be a number and a unit, such as 15m")
     seconds = int(match[1]) * UNITS[match[2]]
-    if seconds > LONGEST_EXPIRY_SECONDS:
+    if seconds > MAX_EXPIRY_SECONDS:
         raise argparse.ArgumentTypeError("must be at most 3650d")
     return seconds
 
@@ -180,7 +180,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _warn_of_host(settings: Settings) -> None:
-    """Say why other machines are not answered: whoever opens ``/docs`` would get the sample token."""
+    """Say why other machines are not answered: anybody who opens ``/docs`` would get the sample token."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if settings.better_auth_secret is None and not is_loopback(host):
         print(
@@ -241,7 +241,7 @@ def _sign(settings: Settings, user: str, seconds: int, *, email: str | None = No
 def _secret(settings: Settings) -> SecretStr:
     secret = settings.signing_secret()
     if secret is None:
-        sys.exit("BETTER_AUTH_SECRET is not set, and tokens of a key set are Better Auth's alone to sign.")
+        sys.exit("BETTER_AUTH_SECRET is not set, and only Better Auth can sign with a key of its JWKS.")
     return secret
 
 

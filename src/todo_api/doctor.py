@@ -47,7 +47,7 @@ SIGNATURE = "its signature does not fit: it was signed with another secret or ke
 SEND = "a front end sends what `authClient.token()` answers"
 ADVICE = {
     "InvalidSignatureError": SIGNATURE,
-    "unknown key": "the key set holds no key of that kid: is BETTER_AUTH_URL the server that issued it?",
+    "unknown key": "the JWKS holds no key of that kid: is BETTER_AUTH_URL the server that issued it?",
     "DecodeError": f"it is no JWT of three parts; {SEND}",
     "header": f"it is no JWT; {SEND}",
     "session token": f"this is Better Auth's session token, not a JWT; {SEND}",
@@ -66,7 +66,7 @@ class Finding:
 
 
 def examine(settings: Settings, token: bytes | None) -> list[Finding]:
-    """Look at the database, the key set and, if given, the token."""
+    """Look at the database, the JWKS and, if given, the token."""
     with _database_url(settings) as (url, problem):
         database = [problem] if problem else asyncio.run(_examine_database(settings, url))
     return [*_examine_settings(settings), *database, *asyncio.run(_examine_tokens(settings, token))]
@@ -165,7 +165,7 @@ async def _other_members(connection: psycopg.AsyncConnection) -> str:
 
 async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Finding]:
     secret = settings.better_auth_secret
-    shared = "is set: HS256 tokens are accepted" if secret else "is not set: HS256 tokens are refused"
+    shared = "is set: HS256 tokens are accepted" if secret else "is not set: HS256 tokens are rejected"
     if settings.zero_configuration and secret is None:
         shared = "is not set: the service makes a secret of its own, and accepts HS256 tokens under it"
         if (settings.data_dir / "secret").exists():
@@ -173,7 +173,9 @@ async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Findi
     keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
     findings = [Finding(ok=True, what=f"BETTER_AUTH_SECRET {shared}.")]
     if keys is None:
-        findings.append(Finding(ok=True, what="BETTER_AUTH_URL is not set: tokens of a key set are refused."))
+        findings.append(
+            Finding(ok=True, what="BETTER_AUTH_URL is not set: tokens signed with a key of a JWKS are rejected.")
+        )
     else:
         findings.append(await _examine_jwks(keys))
     verifier = make_verifier(settings, keys, secret)
@@ -189,11 +191,11 @@ async def _examine_jwks(keys: JwksClient) -> Finding:
         await keys.refresh()
     except JwksUnavailable as error:
         advice = "; SSL_CERT_FILE may name a file of authorities to trust" if CERTIFICATE in error.reason else ""
-        return Finding(ok=False, what=f"The key set at {keys.url} cannot be had: {error.reason}{advice}.")
+        return Finding(ok=False, what=f"The JWKS at {keys.url} cannot be fetched: {error.reason}{advice}.")
     if not keys.keys:
-        return Finding(ok=False, what=f"The key set at {keys.url} holds no key that can be used.")
+        return Finding(ok=False, what=f"The JWKS at {keys.url} holds no key that can be used.")
     named = "; ".join(f"{key.id}: {', '.join(sorted(key.algorithms))}" for key in keys.keys)
-    return Finding(ok=True, what=f"The key set at {keys.url} holds {named}.")
+    return Finding(ok=True, what=f"The JWKS at {keys.url} holds {named}.")
 
 
 def _examine_token(settings: Settings, verifier: Verifier, token: bytes) -> Finding:
@@ -201,7 +203,7 @@ def _examine_token(settings: Settings, verifier: Verifier, token: bytes) -> Find
     try:
         claims = verifier.verify(token)
     except InvalidToken as error:
-        return Finding(ok=False, what=f"The token is refused: {_why(settings, error, header, payload)}.")
+        return Finding(ok=False, what=f"The token is rejected: {_why(settings, error, header, payload)}.")
     minutes = round((claims.expires_at - time.time()) / 60)
     return Finding(ok=True, what=f"The token is accepted, as user {claims.subject!r}, for {minutes} more minutes.")
 
@@ -218,7 +220,7 @@ def _why(settings: Settings, error: InvalidToken, header: dict[str, Any], payloa
     if error.reason in {"aud", "aud missing"}:
         return f"its aud is {payload.get('aud')!r}, expected is {' or '.join(settings.audiences)}"
     if error.reason == "algorithm":
-        family = "BETTER_AUTH_SECRET" if header.get("alg") == "HS256" else "BETTER_AUTH_URL"
-        return f"its alg is {header.get('alg')!r}, and {family} is not set, or that algorithm is never accepted"
+        setting = "BETTER_AUTH_SECRET" if header.get("alg") == "HS256" else "BETTER_AUTH_URL"
+        return f"its alg is {header.get('alg')!r}, and {setting} is not set, or that algorithm is never accepted"
     advice = ADVICE.get(error.reason, error.reason)
     return f"{advice} (kid {header.get('kid')!r})" if error.reason == "unknown key" else advice

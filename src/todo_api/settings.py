@@ -69,13 +69,13 @@ class Settings(BaseSettings):
         None, description="the secret that Better Auth signs with, at least 32 bytes. Verifies HS256 tokens."
     )
     better_auth_url: str | None = Field(
-        None, description="Better Auth's base URL. Its key set is used, and names what iss and aud must be."
+        None, description="Better Auth's base URL. Its JWKS is used, and names what iss and aud must be."
     )
     better_auth_jwks_url: str | None = Field(
-        None, description="address of the key set. Unset: /api/auth/jwks under BETTER_AUTH_URL."
+        None, description="address of the JWKS. Unset: /api/auth/jwks under BETTER_AUTH_URL."
     )
     better_auth_allow_http: bool = Field(
-        default=False, description="true fetches the key set over plain http from a public host name as well."
+        default=False, description="true fetches the JWKS over plain http from a public host name as well."
     )
     better_auth_issuer: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="what a token's iss may be, comma-separated. Unset: the origin of BETTER_AUTH_URL."
@@ -104,9 +104,9 @@ class Settings(BaseSettings):
     )
     keep_alive_seconds: float = Field(75.0, gt=0, le=86_400, description="how long an idle connection stays open.")
     shutdown_grace_seconds: int = Field(
-        20, ge=1, le=600, description="how long requests in flight may take to finish after SIGTERM."
+        20, ge=1, le=600, description="how long requests under way may take to finish after SIGTERM."
     )
-    data_dir: Path = Field(Path(".data"), description="where the embedded PostgreSQL and its secret are kept.")
+    data_dir: Path = Field(Path(".data"), description="where the embedded PostgreSQL and its secret are stored.")
     otel_exporter_otlp_endpoint: str | None = Field(
         None, description="base URL of an OpenTelemetry collector (OTLP over HTTP) for traces. Unset: no traces."
     )
@@ -196,7 +196,7 @@ class Settings(BaseSettings):
             )
         if self.jwks_url is not None and not (self.better_auth_allow_http or _is_private_or_https(self.jwks_url)):
             raise ValueError(
-                "The key set's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http"
+                "The JWKS's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http"
             )
         return self
 
@@ -221,7 +221,7 @@ class Settings(BaseSettings):
 
     @property
     def jwks_url(self) -> str | None:
-        """Where the key set is, if there is one. A base URL with a path is Better Auth's own mount point."""
+        """Where the JWKS is, if there is one. A base URL with a path is Better Auth's own mount point."""
         if self.better_auth_jwks_url is not None or self.better_auth_url is None:
             return self.better_auth_jwks_url
         base = self.better_auth_url.rstrip("/")
@@ -248,11 +248,11 @@ class Settings(BaseSettings):
         return (f"{parts.scheme}://{host}{port}",)
 
     def signing_secret(self) -> SecretStr | None:
-        """``BETTER_AUTH_SECRET``; with zero configuration, one generated once and kept under ``data_dir``."""
+        """``BETTER_AUTH_SECRET``; with zero configuration, one generated once and stored under ``data_dir``."""
         return self.sample_secret() or self.better_auth_secret
 
     def sample_secret(self) -> SecretStr | None:
-        """What may sign a token for whoever opens ``/docs``: the generated secret, never one that was given."""
+        """What may sign a token for anybody who opens ``/docs``: the generated secret, never one that was given."""
         if self.better_auth_secret is None and self.zero_configuration:
             return SecretStr(sample_secret(self.data_dir / "secret"))
         return None

@@ -1,4 +1,4 @@
-"""Attacks on tokens of the key set, one row each with its one answer, at a service that takes both families.
+"""Attacks on tokens of the JWKS, one row each with its one answer, at a service that takes both families.
 
 ``test_tokens.py`` has the same for the shared secret, and for credentials that are not where they belong.
 """
@@ -149,7 +149,7 @@ ATTACKS: dict[str, Callable[[Scene], str]] = {
         {"alg": "EdDSA", "kid": "ed", "b64": False, "crit": ["b64"]}, scene.ed.private.sign
     ),
     "JWE": lambda scene: ".".join([encoded({"alg": "RSA-OAEP", "enc": "A256GCM"}), "a", "b", "c", "d"]),
-    "JWE of the key set's own algorithm": lambda scene: scene.good() + ".x.y",
+    "JWE of the JWKS's own algorithm": lambda scene: scene.good() + ".x.y",
     "JSON serialisation": lambda scene: json.dumps({"payload": "x", "signatures": []}),
     "signature of another token": lambda scene: swapped(scene.good(), 2, scene.good(jti="x")),
     "payload of another token": lambda scene: swapped(scene.good(), 1, scene.good(jti="x")),
@@ -225,7 +225,7 @@ def test_expired_token_is_called_expired(both: Server, scene: Scene) -> None:
     assert problem["detail"] == EXPIRED
 
 
-def test_token_of_a_megabyte_is_refused_before_it_is_read(both: Server, scene: Scene) -> None:
+def test_token_of_a_megabyte_is_rejected_before_it_is_read(both: Server, scene: Scene) -> None:
     assert ask(both, scene.good(padding="x" * 2**20)).status_code in {400, 401, 431}
 
 

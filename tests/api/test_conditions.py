@@ -234,7 +234,7 @@ class TestPrefer:
         assert (response.status_code, response.json()) == (200, task)
         assert "preference-applied" not in response.headers
 
-    def test_refused_delete_applies_nothing(self, alice: User) -> None:
+    def test_rejected_delete_applies_nothing(self, alice: User) -> None:
         response = alice.http.delete(f"{alice.base}/0", headers={"Prefer": "return=minimal"})
 
         assert_problem(response, 404, "not_found")

@@ -76,7 +76,7 @@ class TestFaultInARoute:
 
 
 class TestRootPath:
-    def test_is_no_part_of_the_path_that_is_guarded_and_served(self, foreign: Server) -> None:
+    def test_is_no_part_of_the_path_that_is_protected_and_served(self, foreign: Server) -> None:
         alice, bob = foreign.user(), foreign.user()
         task = alice.create()
 

@@ -144,10 +144,10 @@ class TestHead:
             self.assert_like_get(alice.http, path)
 
     @pytest.mark.parametrize("path", ["/x", "/api/x/tasks"])
-    def test_of_a_refusal_is_answered_like_get(self, nobody: httpx.Client, path: str) -> None:
+    def test_of_a_rejection_is_answered_like_get(self, nobody: httpx.Client, path: str) -> None:
         self.assert_like_get(nobody, path)
 
-    def test_of_other_refusals_is_answered_like_get(self, alice: User, bob: User) -> None:
+    def test_of_other_rejections_is_answered_like_get(self, alice: User, bob: User) -> None:
         for path in (bob.base, f"{alice.base}/x", f"{alice.base}/1", f"{alice.base}?limit=0"):
             self.assert_like_get(alice.http, path)
 
@@ -223,13 +223,13 @@ class TestTrailingSlash:
     def test_is_the_only_other_spelling_and_not_of_what_proxies_have_rules_for(self, server: Server, path: str) -> None:
         assert ask(server, path).status == 404
 
-    def test_is_guarded_alike(self, nobody: httpx.Client, alice: User, bob: User) -> None:
+    def test_is_protected_alike(self, nobody: httpx.Client, alice: User, bob: User) -> None:
         assert_problem(nobody.get(f"{alice.base}/"), 401, "unauthorized")
         assert_problem(alice.http.get(f"{bob.base}/"), 403, "forbidden")
 
 
 class TestRequestId:
-    def refusals(self, alice: User, headers: list[tuple[bytes, bytes]]) -> Iterator[httpx.Response]:
+    def rejections(self, alice: User, headers: list[tuple[bytes, bytes]]) -> Iterator[httpx.Response]:
         json = {"content-type": "application/json"}
         yield alice.http.get("/x", headers=headers)
         yield alice.http.get("/api/another/tasks", headers=headers)
@@ -268,17 +268,17 @@ class TestRequestId:
 
         assert len(ids) == 20
 
-    def test_is_on_every_refusal(self, alice: User) -> None:
+    def test_is_on_every_rejection(self, alice: User) -> None:
         statuses = []
-        for response in self.refusals(alice, [(b"X-Request-ID", b"my-request.1")]):
+        for response in self.rejections(alice, [(b"X-Request-ID", b"my-request.1")]):
             statuses.append(response.status_code)
             assert response.headers.get_list("x-request-id") == ["my-request.1"]
             assert response.json()["request_id"] == "my-request.1"
 
         assert statuses == [404, 403, 400, 404, 405, 413, 415, 401]
 
-    def test_is_made_for_every_refusal(self, alice: User) -> None:
-        for response in self.refusals(alice, [(b"X-Request-ID", b"not usable")]):
+    def test_is_made_for_every_rejection(self, alice: User) -> None:
+        for response in self.rejections(alice, [(b"X-Request-ID", b"not usable")]):
             assert response.json()["request_id"] == response.headers["x-request-id"] != "not usable"
 
 
@@ -420,18 +420,18 @@ class TestPreflight:
             "*",
         ],
     )
-    def test_of_another_origin_is_refused(self, nobody: httpx.Client, origin: str) -> None:
-        self.assert_refused(self.preflight(nobody, "/api/x/tasks", origin))
+    def test_of_another_origin_is_rejected(self, nobody: httpx.Client, origin: str) -> None:
+        self.assert_rejected(self.preflight(nobody, "/api/x/tasks", origin))
 
     @pytest.mark.parametrize(
         "asked", [{"Access_Control_Request_Method": "TRACE"}, {"Access_Control_Request_Headers": "x-other"}]
     )
-    def test_for_something_else_is_refused(self, nobody: httpx.Client, asked: dict[str, str]) -> None:
+    def test_for_something_else_is_rejected(self, nobody: httpx.Client, asked: dict[str, str]) -> None:
         response = self.preflight(nobody, "/api/x/tasks", **asked)
 
         assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json")
 
-    def assert_refused(self, response: httpx.Response) -> None:
+    def assert_rejected(self, response: httpx.Response) -> None:
         body = response.json()
 
         assert (response.status_code, response.headers["content-type"]) == (400, "application/problem+json")
@@ -470,7 +470,7 @@ class TestCors:
             assert listed(response.headers["vary"]) == {"Authorization", "Origin"}
             assert response.headers["cache-control"] == "private, no-cache"
 
-    def test_every_refusal_is_shared(self, alice: User, bob: User) -> None:
+    def test_every_rejection_is_shared(self, alice: User, bob: User) -> None:
         from_origin = {"Origin": ORIGIN}
         requests: list[tuple[int, str, str, dict[str, Any]]] = [
             (400, "POST", alice.base, {"json": {}}),
@@ -537,7 +537,7 @@ class TestProbes:
             assert_problem(response, 503, "unavailable")
             assert int(response.headers["retry-after"]) >= 1
 
-    def test_refusals_need_no_database(self, without_database: Server) -> None:
+    def test_rejections_need_no_database(self, without_database: Server) -> None:
         user = without_database.user()
 
         assert_problem(without_database.client().get(user.base), 401, "unauthorized")
@@ -589,7 +589,7 @@ class TestMetrics:
             dict.fromkeys(names, 1)
         )
 
-    def test_count_refused_tokens(self, nobody: httpx.Client) -> None:
+    def test_count_rejected_tokens(self, nobody: httpx.Client) -> None:
         before = counted(nobody, "todo_auth_refusals_total")
         nobody.get("/api/x/tasks")
         nobody.get("/api/x/tasks", headers={"Authorization": "Bearer x"})

@@ -96,7 +96,7 @@ class TestRepetition:
 
         assert len(server.log(event="task.created", user_id=alice.id)) == 1
 
-    def test_refused_create_does_not_use_its_key_up(self, alice: User) -> None:
+    def test_rejected_create_does_not_use_its_key_up(self, alice: User) -> None:
         assert create(alice, "k", {"title": ""}).status_code == 400
         response = create(alice, "k")
 

@@ -372,12 +372,12 @@ class TestCursor:
     @pytest.mark.parametrize(
         "query", ["sort=updated_at", "sort=title", "order=asc", "status=pending", "status=completed", "search=a"]
     )
-    def test_another_list_refuses_it(self, reader: User, query: str) -> None:
+    def test_another_list_rejects_it(self, reader: User, query: str) -> None:
         cursor = cursor_of(reader, "limit=2")
 
         assert_invalid(reader.http.get(f"{reader.base}?limit=2&{query}&cursor={cursor}"), FOREIGN)
 
-    def test_another_user_is_refused(self, reader: User, bob: User) -> None:
+    def test_another_user_is_rejected(self, reader: User, bob: User) -> None:
         cursor = cursor_of(reader, "limit=2")
 
         assert_invalid(bob.http.get(f"{bob.base}?limit=2&cursor={cursor}"), FOREIGN)
@@ -410,7 +410,7 @@ class TestCursor:
             ("created_at", ["2026-01-01T00:00:00+23:59", 1]),  # PostgreSQL reads none beyond 16 hours
         ],
     )
-    def test_well_sealed_nonsense_is_refused_all_the_same(self, alice: User, sort: str, position: Any) -> None:
+    def test_well_sealed_nonsense_is_rejected_all_the_same(self, alice: User, sort: str, position: Any) -> None:
         """The seal holds no secret, so whoever reads the source can make one."""
         descending = sort != "title"
         cursor = task_list._sealed(encode(position), encode((alice.id, None, None, sort, descending)))

@@ -80,7 +80,7 @@ class TestTaskEvents:
             assert events(server, response) == ["request"]
 
 
-class TestRefusals:
+class TestRejections:
     @pytest.mark.parametrize(
         ("authorization", "reason"),
         [
@@ -96,10 +96,10 @@ class TestRefusals:
         self, server: Server, nobody: httpx.Client, authorization: str, reason: str
     ) -> None:
         response = nobody.get("/api/u/tasks", headers={"Authorization": authorization})
-        refused, access = lines(server, response.headers["x-request-id"])
+        rejected, access = lines(server, response.headers["x-request-id"])
 
-        assert list(refused) == [*HEAD, "reason", "request_id"]
-        assert (refused["event"], refused["reason"]) == ("auth.refused", reason)
+        assert list(rejected) == [*HEAD, "reason", "request_id"]
+        assert (rejected["event"], rejected["reason"]) == ("auth.refused", reason)
         assert (access["event"], access["status"]) == ("request", 401)
 
     def test_reasons_differ_where_answers_do_not(self, server: Server, nobody: httpx.Client) -> None:
@@ -112,10 +112,10 @@ class TestRefusals:
 
     def test_path_of_another_user_is_logged(self, server: Server, alice: User, bob: User) -> None:
         response = alice.http.get(bob.base)
-        refused, access = lines(server, response.headers["x-request-id"])
+        rejected, access = lines(server, response.headers["x-request-id"])
 
-        assert (refused["event"], access["status"]) == ("auth.refused", 403)
-        assert refused["reason"] not in {"missing", "expired"}
+        assert (rejected["event"], access["status"]) == ("auth.refused", 403)
+        assert rejected["reason"] not in {"missing", "expired"}
 
 
 class TestAccessLine:
@@ -224,7 +224,7 @@ def with_password(url: str, password: str) -> str:
 
 class TestSecrets:
     def use(self, user: User, canaries: Canaries) -> list[httpx.Response]:
-        """Every way to write; the refusals."""
+        """Every way to write; the rejections."""
         new = canaries.new
         task = user.create(new(), description=new())
         path = user.path(task)
@@ -233,7 +233,7 @@ class TestSecrets:
             assert user.http.patch(f"{path}/complete", json={"completed": True, new(): new()}).status_code == 200
             assert user.http.get(user.base, params={new(): new()}).status_code == 200
         json = {"Content-Type": "application/json"}
-        refusals = [
+        rejections = [
             user.http.post(user.base, json={"title": new() * 20}),
             user.http.post(user.base, json={"title": [new()], "completed": new()}),
             user.http.post(user.base, json={"title": "x", "description": {new(): new()}}),
@@ -255,10 +255,10 @@ class TestSecrets:
             user.http.options("/x", headers={"Origin": new(), "Access-Control-Request-Method": "GET"}),
         ]
         assert user.http.delete(path).status_code == 200
-        return refusals
+        return rejections
 
     def knock(self, server: Server, user_id: str, canaries: Canaries) -> list[httpx.Response]:
-        """Tokens that are refused; their refusals."""
+        """Tokens that are rejected; their rejections."""
         new = canaries.new
         tokens = [
             new(),
@@ -281,15 +281,17 @@ class TestSecrets:
         with serving(tmp_path / "service", DATABASE_URL=url, LOG_LEVEL="DEBUG") as server:
             user = server.user(email=canaries.new(), name=canaries.new())
             canaries.made.append(user.http.headers["Authorization"].partition(" ")[2])
-            refusals = self.use(user, canaries) + self.knock(server, user.id, canaries)
-            assert events(server, refusals[-1])
+            rejections = self.use(user, canaries) + self.knock(server, user.id, canaries)
+            assert events(server, rejections[-1])
 
-        assert [refusal.status_code // 100 for refusal in refusals] == [4] * len(refusals)
+        assert [rejection.status_code // 100 for rejection in rejections] == [4] * len(rejections)
         assert '"task.deleted"' in output(server)
         assert canaries.found_in(output(server)) == []
-        assert [canaries.found_in(refusal.text + str(refusal.headers)) for refusal in refusals] == [[]] * len(refusals)
+        assert [canaries.found_in(rejection.text + str(rejection.headers)) for rejection in rejections] == [[]] * len(
+            rejections
+        )
 
-    def test_of_a_database_that_refuses_reach_neither(self, tmp_path: Path, worker_database: str) -> None:
+    def test_of_a_database_that_rejects_reach_neither(self, tmp_path: Path, worker_database: str) -> None:
         canaries = Canaries()
         base = with_password(worker_database, canaries.new())
         head, _, query = base.partition("?")
@@ -327,7 +329,7 @@ class TestSecrets:
         assert canaries.found_in(output(server) + response.text) == []
 
 
-def test_access_line_of_a_refused_request_names_its_route(server: Server) -> None:
+def test_access_line_of_a_rejected_request_names_its_route(server: Server) -> None:
     response = server.client().get("/api/someone/tasks/1")
     (line,) = server.log(event="request", request_id=response.headers["x-request-id"])
 

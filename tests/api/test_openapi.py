@@ -97,10 +97,10 @@ def test_operations_are_these_and_no_others(document: Json) -> None:
 
 
 def test_nothing_answers_as_frameworks_do(document: Json) -> None:
-    refusals = [part[status] for part in parts(document["paths"]) for status in part if status[:1] in {"4", "5"}]
+    rejections = [part[status] for part in parts(document["paths"]) for status in part if status[:1] in {"4", "5"}]
 
-    assert len(refusals) > 40
-    assert [refusal for refusal in refusals if list(refusal["content"]) != [PROBLEM]] == []
+    assert len(rejections) > 40
+    assert [rejection for rejection in rejections if list(rejection["content"]) != [PROBLEM]] == []
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
 
 
@@ -115,12 +115,12 @@ def test_every_reference_leads_somewhere(document: Json) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_task_operation_documents_its_refusals(document: Json, name: str) -> None:
+def test_task_operation_documents_its_rejections(document: Json, name: str) -> None:
     responses = operation(document, name)["responses"]
-    _, _, success, refusals = OPERATIONS[name]
+    _, _, success, rejections = OPERATIONS[name]
 
-    assert set(responses) == success | refusals
-    for status in refusals:
+    assert set(responses) == success | rejections
+    for status in rejections:
         response = resolved(document, responses[status])
         assert response["description"]
         assert list(response["content"]) == [PROBLEM]
@@ -129,7 +129,7 @@ def test_task_operation_documents_its_refusals(document: Json, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_open_operation_documents_its_refusals(document: Json, name: str) -> None:
+def test_open_operation_documents_its_rejections(document: Json, name: str) -> None:
     responses = document["paths"][OPEN[name]]["get"]["responses"]
 
     assert set(responses) == {"200", "408", "414", "431"} | ({"503"} if name == "ready" else set())

@@ -38,7 +38,7 @@ def assert_invalid(response: httpx.Response, *errors: tuple[str, str]) -> None:
     assert body["detail"] == "; ".join(f"{field}: {message}" for field, message in errors)
 
 
-class Guarded:
+class TokenRequired:
     """What holds for each of the six endpoints before anything else is looked at."""
 
     method: str
@@ -64,7 +64,7 @@ class Guarded:
         assert_problem(self.request(alice.http, bob.id), 403, "forbidden")
 
 
-class OneTask(Guarded):
+class OneTask(TokenRequired):
     """What holds for each endpoint of one task."""
 
     def test_id_that_is_no_number_answers_400(self, alice: User) -> None:
@@ -94,7 +94,7 @@ class OneTask(Guarded):
         assert bob.http.get(bob.path(task)).json() == task
 
 
-class TestList(Guarded):
+class TestList(TokenRequired):
     method = "GET"
 
     @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ class TestList(Guarded):
         assert alice.http.get(alice.base).content == b"[" + alice.http.get(alice.path(task)).content + b"]"
 
 
-class TestCreate(Guarded):
+class TestCreate(TokenRequired):
     method = "POST"
     body = {"title": "Buy milk"}
 

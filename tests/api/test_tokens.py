@@ -1,4 +1,4 @@
-"""Who is let in: what counts as a credential, in which order requests are refused, and what refusals tell."""
+"""Who is let in: what counts as a credential, in which order requests are rejected, and what rejections tell."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ MISSING, EXPIRED, INVALID = "The token is missing.", "The token has expired.", "
 CHALLENGES = {MISSING: "Bearer", EXPIRED: 'Bearer error="invalid_token"', INVALID: 'Bearer error="invalid_token"'}
 
 
-def assert_refused(response: httpx.Response, detail: str) -> None:
+def assert_rejected(response: httpx.Response, detail: str) -> None:
     """The response is 401, says this sentence and challenges accordingly."""
     assert assert_problem(response, 401, "unauthorized")["detail"] == detail
     assert response.headers["www-authenticate"] == CHALLENGES[detail]
@@ -123,22 +123,22 @@ class TestCredential:
     ) -> None:
         headers = {"Authorization": value.format(token=token(alice.id))}
 
-        assert_refused(nobody.get(alice.base, headers=headers), MISSING)
+        assert_rejected(nobody.get(alice.base, headers=headers), MISSING)
 
     @pytest.mark.parametrize("other", ["Bearer nonsense", "Basic eDp5", "{same}"])
     @pytest.mark.parametrize("first", [True, False])
-    def test_two_authorization_headers_are_refused(
+    def test_two_authorization_headers_are_rejected(
         self, alice: User, nobody: httpx.Client, other: str, *, first: bool
     ) -> None:
         good = f"Bearer {token(alice.id)}"
         values = [good, other.format(same=good)][:: 1 if first else -1]
         headers = [("Authorization", value) for value in values]
 
-        assert_refused(nobody.get(alice.base, headers=headers), INVALID)
+        assert_rejected(nobody.get(alice.base, headers=headers), INVALID)
 
     @pytest.mark.parametrize("name", ["token", "access_token", "jwt", "authorization", "Authorization"])
     def test_token_in_the_query_is_ignored(self, alice: User, nobody: httpx.Client, name: str) -> None:
-        assert_refused(nobody.get(alice.base, params={name: token(alice.id)}), MISSING)
+        assert_rejected(nobody.get(alice.base, params={name: token(alice.id)}), MISSING)
 
     @pytest.mark.parametrize(
         "name", ["token", "better-auth.session_token", "__Secure-better-auth.session_data", "Authorization"]
@@ -146,20 +146,20 @@ class TestCredential:
     def test_token_in_a_cookie_is_ignored(self, alice: User, nobody: httpx.Client, name: str) -> None:
         cookie = {"Cookie": f"{name}={token(alice.id)}"}
 
-        assert_refused(nobody.get(alice.base, headers=cookie), MISSING)
+        assert_rejected(nobody.get(alice.base, headers=cookie), MISSING)
 
     @pytest.mark.parametrize("name", ["X-User-Id", "X-Forwarded-User", "Proxy-Authorization", "X-Access-Token"])
     def test_other_headers_are_ignored(self, alice: User, bob: User, nobody: httpx.Client, name: str) -> None:
         headers = {name: f"Bearer {token(alice.id)}"}
 
-        assert_refused(nobody.get(alice.base, headers=headers), MISSING)
+        assert_rejected(nobody.get(alice.base, headers=headers), MISSING)
         assert_problem(alice.http.get(bob.base, headers={name: bob.id}), 403, "forbidden")
 
     def test_token_in_the_body_is_ignored(self, alice: User, nobody: httpx.Client) -> None:
         body = {"title": "x", "access_token": token(alice.id)}
 
-        assert_refused(nobody.post(alice.base, json=body), MISSING)
-        assert_refused(nobody.post(alice.base, data={"access_token": token(alice.id)}), MISSING)
+        assert_rejected(nobody.post(alice.base, json=body), MISSING)
+        assert_rejected(nobody.post(alice.base, data={"access_token": token(alice.id)}), MISSING)
 
 
 class TestToken:
@@ -191,10 +191,10 @@ class TestToken:
     def test_expired_token_is_called_expired(self, server: Server, seconds: int) -> None:
         user = server.user(exp=int(time.time()) - seconds)
 
-        assert_refused(user.http.get(user.base), EXPIRED)
+        assert_rejected(user.http.get(user.base), EXPIRED)
 
     @pytest.mark.parametrize("name", BAD_TOKENS)
-    def test_reason_of_a_refusal_is_not_told(self, nobody: httpx.Client, name: str) -> None:
+    def test_reason_of_a_rejection_is_not_told(self, nobody: httpx.Client, name: str) -> None:
         answers = [
             nobody.get(
                 "/api/u/tasks", headers=[(b"Authorization", b"Bearer " + bad.encode()), (b"X-Request-ID", b"same")]
@@ -202,7 +202,7 @@ class TestToken:
             for bad in (BAD_TOKENS[name], "something else")
         ]
 
-        assert_refused(answers[0], INVALID)
+        assert_rejected(answers[0], INVALID)
         assert answers[0].content == answers[1].content
 
     @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ class TestToken:
     def test_verification_link_is_no_login(self, nobody: httpx.Client, more: dict[str, Any]) -> None:
         link = signed({**claims("u", sub=None), "email": "u", **more})
 
-        assert_refused(nobody.get("/api/u/tasks", headers={"Authorization": f"Bearer {link}"}), INVALID)
+        assert_rejected(nobody.get("/api/u/tasks", headers={"Authorization": f"Bearer {link}"}), INVALID)
 
 
 class TestCookieCacheToken:
@@ -251,10 +251,10 @@ class TestCookieCacheToken:
             {"sub": None},
         ],
     )
-    def test_is_refused_when_its_parts_do_not_agree(self, nobody: httpx.Client, change: dict[str, Any]) -> None:
+    def test_is_rejected_when_its_parts_do_not_agree(self, nobody: httpx.Client, change: dict[str, Any]) -> None:
         headers = {"Authorization": f"Bearer {signed({**cookie_cache('u'), **change})}"}
 
-        assert_refused(nobody.get("/api/u/tasks", headers=headers), INVALID)
+        assert_rejected(nobody.get("/api/u/tasks", headers=headers), INVALID)
 
     def test_subject_wins_over_the_session(self, alice: User, bob: User, nobody: httpx.Client) -> None:
         headers = {"Authorization": f"Bearer {signed({**cookie_cache(alice.id), 'sub': bob.id})}"}
@@ -273,7 +273,7 @@ BAD_BODIES: list[dict[str, Any]] = [
 WRITES = [("POST", ""), ("PUT", "/x"), ("PUT", "/1"), ("PATCH", "/x/complete"), ("PATCH", "/1/complete")]
 
 
-class TestOrderOfRefusal:
+class TestOrderOfRejection:
     @pytest.mark.parametrize("body", BAD_BODIES)
     @pytest.mark.parametrize(("method", "suffix"), WRITES)
     def test_token_comes_before_the_input(
@@ -281,8 +281,8 @@ class TestOrderOfRefusal:
     ) -> None:
         bad = {**body, "headers": {**body.get("headers", {}), "Authorization": "Bearer nonsense"}}
 
-        assert_refused(nobody.request(method, alice.base + suffix, **body), MISSING)
-        assert_refused(nobody.request(method, alice.base + suffix, **bad), INVALID)
+        assert_rejected(nobody.request(method, alice.base + suffix, **body), MISSING)
+        assert_rejected(nobody.request(method, alice.base + suffix, **bad), INVALID)
 
     @pytest.mark.parametrize("body", BAD_BODIES)
     @pytest.mark.parametrize(("method", "suffix"), WRITES)
@@ -293,7 +293,7 @@ class TestOrderOfRefusal:
 
     @pytest.mark.parametrize("query", ["limit=0", "status=x"])
     def test_owner_comes_before_the_query(self, nobody: httpx.Client, alice: User, bob: User, query: str) -> None:
-        assert_refused(nobody.get(f"{bob.base}?{query}"), MISSING)
+        assert_rejected(nobody.get(f"{bob.base}?{query}"), MISSING)
         assert_problem(alice.http.get(f"{bob.base}?{query}"), 403, "forbidden")
 
     @pytest.mark.parametrize(
@@ -327,13 +327,13 @@ class TestOrderOfRefusal:
     def test_token_comes_before_routes_and_methods(
         self, nobody: httpx.Client, alice: User, bob: User, target: str, status: int
     ) -> None:
-        assert_refused(nobody.get(f"/api/{alice.id}{target}"), MISSING)
+        assert_rejected(nobody.get(f"/api/{alice.id}{target}"), MISSING)
         # A path that names nothing names no user either.
         assert alice.http.get(f"/api/{bob.id}{target}").status_code == (404 if status == 404 else 403)
         assert alice.http.get(f"/api/{alice.id}{target}").status_code == status
 
 
-class TestBodyOfARefusedRequest:
+class TestBodyOfARejectedRequest:
     def announce(self, user: User, *lines: str) -> bytes:
         head = [f"POST {user.base} HTTP/1.1", "Host: x", "Content-Type: application/json", *lines]
         return "\r\n".join([*head, "", ""]).encode()
@@ -361,7 +361,7 @@ class TestBodyOfARefusedRequest:
         megabyte = b"x" * 2**20
         response = nobody.post(alice.base, content=(megabyte for _ in range(10)))
 
-        assert_refused(response, MISSING)
+        assert_rejected(response, MISSING)
 
 
 def test_rejected_request_takes_no_database_connection(tmp_path: Path) -> None:
@@ -528,4 +528,4 @@ class TestTricksWithThePrefix:
 
 @pytest.mark.parametrize("key", [SECRET.upper(), hashlib.sha256(SECRET.encode()).hexdigest(), SECRET + "\n"])
 def test_key_is_the_secret_itself(nobody: httpx.Client, key: str) -> None:
-    assert_refused(nobody.get("/api/u/tasks", headers={"Authorization": f"Bearer {token('u', secret=key)}"}), INVALID)
+    assert_rejected(nobody.get("/api/u/tasks", headers={"Authorization": f"Bearer {token('u', secret=key)}"}), INVALID)

@@ -150,7 +150,7 @@ class TestTokens:
 
         assert status(service, person, token) == 200
 
-    def test_token_of_a_verification_link_is_refused(self, sign_in: SignIn, service: Server) -> None:
+    def test_token_of_a_verification_link_is_rejected(self, sign_in: SignIn, service: Server) -> None:
         person = sign_in.sign_up()
         link = httpx.get(f"{sign_in.origin}/test/link").text
         assert jwt.decode(link, SECRET, algorithms=["HS256"])["email"]
@@ -179,9 +179,7 @@ class TestTokens:
         assert set(jwt.get_unverified_header(token)) == {"alg", "kid"}
 
 
-def test_cookie_cache_that_the_key_set_signed_is_rejected_for_its_audience(
-    worker_database: str, tmp_path: Path
-) -> None:
+def test_cookie_cache_that_the_jwks_signed_is_rejected_for_its_audience(worker_database: str, tmp_path: Path) -> None:
     with (
         signing_in(free_port(), SIGN_IN_JWKS_COOKIE="1") as sign_in,
         serving(tmp_path, DATABASE_URL=worker_database, BETTER_AUTH_URL=sign_in.origin) as service,
@@ -239,7 +237,7 @@ class TestRotation:
 
         assert status(service, person, person.token()) == 200
 
-    def test_rotation_under_traffic_refuses_nobody(self, sign_in: SignIn, worker_database: str, tmp_path: Path) -> None:
+    def test_rotation_under_traffic_rejects_nobody(self, sign_in: SignIn, worker_database: str, tmp_path: Path) -> None:
         people = [sign_in.sign_up() for _ in range(6)]
 
         with (

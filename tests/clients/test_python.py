@@ -88,10 +88,10 @@ class TestPrograms:
             ThreadPoolExecutor() as beside,
         ):
             user = server.user()
-            proxy.refusing = True
+            proxy.rejecting = True
             adding = beside.submit(run, server, user, "add", "Buy milk")
             failures = server.log(event="database.failed")
-            proxy.refusing = False
+            proxy.rejecting = False
             code, _, error = adding.result()
             tasks = user.http.get(user.base).json()
 

@@ -74,10 +74,10 @@ def test_client_waits_for_a_database_that_comes_back(database: str, tmp_path: Pa
         serving(tmp_path, DATABASE_URL=url_through(proxy.port, database), DATABASE_WAIT_SECONDS="0.3") as server,
         ThreadPoolExecutor() as beside,
     ):
-        proxy.refusing = True
+        proxy.rejecting = True
         playing = beside.submit(node_tests, "outage.test.mjs", server)
         failures = server.log(event="database.failed")
-        proxy.refusing = False
+        proxy.rejecting = False
         playing.result()
 
     assert failures

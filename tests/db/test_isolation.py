@@ -154,7 +154,7 @@ class TestNoSecondConnection:
         async def scene(proxy: Proxy) -> None:
             async with opened(url_through(proxy.port, worker_database), **LONG) as database:
                 await echo(database, "")
-                proxy.refusing = True
+                proxy.rejecting = True
                 with locked(worker_database) as lock:
                     slow = waiting(database, lock, "slow")
                     await until(lambda: bool(database._connector.connections[0].exclusive))
@@ -166,7 +166,7 @@ class TestNoSecondConnection:
 
     def test_slow_statement_is_unavailable_where_there_is_none(self, worker_database: str) -> None:
         async def scene(proxy: Proxy) -> None:
-            proxy.refusing = True
+            proxy.rejecting = True
             async with opened(url_through(proxy.port, worker_database), **LONG) as database:
                 database._heavy_users.add(b"slow", slow=True)
                 with pytest.raises(Unavailable):

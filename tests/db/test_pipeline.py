@@ -564,11 +564,11 @@ class TestTime:
             async with opened(url_through(proxy.port, worker_database), pending=10) as database:
                 tasks = [asyncio.create_task(echo(database, str(number))) for number in range(50)]
                 await until(lambda: bool(proxy.accepted))
-                refused = sum(task.done() for task in tasks)
+                rejected = sum(task.done() for task in tasks)
                 proxy.resume()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-                assert refused == 40
+                assert rejected == 40
 
         play(scene())
 

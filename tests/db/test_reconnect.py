@@ -1,4 +1,4 @@
-"""Connections that are refused, lost, cut or silent, and what callers notice of it."""
+"""Connections that are rejected, lost, cut or silent, and what callers notice of it."""
 
 import asyncio
 import os
@@ -320,7 +320,7 @@ class TestKeyedCreate:
 
 
 class TestUnreachable:
-    def test_refused_connection_is_unavailable_at_once_and_used_as_soon_as_it_is_accepted(
+    def test_rejected_connection_is_unavailable_at_once_and_used_as_soon_as_it_is_accepted(
         self, worker_database: str
     ) -> None:
         port = free_port()
@@ -335,7 +335,7 @@ class TestUnreachable:
 
         play(scene())
 
-    def test_refused_connection_is_logged_in_one_line_without_the_password(
+    def test_rejected_connection_is_logged_in_one_line_without_the_password(
         self, worker_database: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         async def scene() -> None:
@@ -478,7 +478,7 @@ class TestUnreachable:
         async def scene() -> None:
             async with opened(url_through(proxy.port, worker_database)) as database:
                 await warm(database, 4)
-                proxy.refusing = True
+                proxy.rejecting = True
                 proxy.cut()
                 with pytest.raises(Unavailable):
                     await echo(database, "")
@@ -490,7 +490,7 @@ class TestUnreachable:
         play(scene())
 
     def test_many_requests_share_one_attempt(self, worker_database: str, proxy: Proxy) -> None:
-        proxy.refusing = True
+        proxy.rejecting = True
 
         async def scene() -> None:
             async with opened(url_through(proxy.port, worker_database)) as database:

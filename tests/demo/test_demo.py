@@ -114,10 +114,10 @@ def test_in_the_browser_while_the_database_is_away(browser: str, database: str, 
     ):
         playing = beside.submit(play, "database_away.mjs", browser, demo)
         wait_for_request(demo, "GET", 200, playing)
-        proxy.refusing = True
+        proxy.rejecting = True
         proxy.cut()
         wait_for_request(demo, "POST", 503, playing)
-        proxy.refusing = False
+        proxy.rejecting = False
         playing.result()
 
 

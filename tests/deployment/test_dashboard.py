@@ -91,7 +91,7 @@ def play(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def samples(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
-    """What two workers say at /metrics after requests that succeed, are refused and fail."""
+    """What two workers say at /metrics after requests that succeed, are rejected and fail."""
     directory = tmp_path_factory.mktemp("measured")
     with cloned_database(postgres) as url, serving(directory, "--workers", "2", DATABASE_URL=url) as server:
         play(server)

@@ -91,14 +91,14 @@ def test_span_continues_the_callers_trace(collector: Collector) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_refusal_is_no_error(status: int, collector: Collector) -> None:
-    refused = collector.requests(http_response_status_code=status)
+def test_rejection_is_no_error(status: int, collector: Collector) -> None:
+    rejected = collector.requests(http_response_status_code=status)
 
-    assert refused
-    assert all(span.status.code == span.status.STATUS_CODE_UNSET for span in refused)
+    assert rejected
+    assert all(span.status.code == span.status.STATUS_CODE_UNSET for span in rejected)
 
 
-def test_refused_token_reaches_no_database_but_has_its_route(collector: Collector) -> None:
+def test_rejected_token_reaches_no_database_but_has_its_route(collector: Collector) -> None:
     (span,) = collector.requests(http_response_status_code=401)
 
     assert span.name == f"GET {LIST}"

@@ -46,7 +46,7 @@ class Step:
     retry_after: str | None = None
 
     @property
-    def refused(self) -> bool:
+    def rejected(self) -> bool:
         """Whether the service asked to come back later."""
         return self.status == 503
 
@@ -86,7 +86,7 @@ class Checker:
         for step in steps:
             if step.kind is Kind.CREATE:
                 self._tasks.setdefault(step.mark, Known(Being.ASKED_FOR, step.title))
-            if step.status is None or step.refused:
+            if step.status is None or step.rejected:
                 self._doubt(step)
             elif step.status == step.kind.value[1]:
                 self._acknowledge(step)
@@ -103,7 +103,7 @@ class Checker:
         self.complaints.append(f"{self._user_id}: {sentence}")
 
     def _doubt(self, step: Step) -> None:
-        if step.refused and not (step.retry_after or "").isdigit():
+        if step.rejected and not (step.retry_after or "").isdigit():
             self._complain(f"{step.kind.name} answered 503 with Retry-After {step.retry_after!r}")
         known = self._tasks.get(step.mark)
         if known is None:

@@ -32,7 +32,7 @@ SEED = int(os.environ.get("FAULT_SEED", secrets.randbelow(10**6)))
 
 CLIENTS = 6
 PAUSE_SECONDS = 0.002
-PAUSE_AFTER_REFUSAL_SECONDS = 0.03
+PAUSE_AFTER_REJECTION_SECONDS = 0.03
 PATIENCE_SECONDS = 30.0
 BACK_SECONDS = 1.0
 MANY_TASKS = 12
@@ -62,7 +62,7 @@ class Client:
         while not self.ended.wait(PAUSE_SECONDS):
             step = self.ask(self._choose())
             if step is None or step.status not in {200, 201}:
-                self.ended.wait(PAUSE_AFTER_REFUSAL_SECONDS)
+                self.ended.wait(PAUSE_AFTER_REJECTION_SECONDS)
         self.close()
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class Client:
         step = self._send(kind, mark, title)
         until = time.monotonic() + PATIENCE_SECONDS
         while kind is Kind.CREATE and (step is None or step.status in {None, 503}):
-            if self.ended.wait(PAUSE_AFTER_REFUSAL_SECONDS) or time.monotonic() > until:
+            if self.ended.wait(PAUSE_AFTER_REJECTION_SECONDS) or time.monotonic() > until:
                 break
             step = self._send(kind, mark, title)
         return step
@@ -180,9 +180,9 @@ class Load:
         """Everything that anybody asked so far."""
         return [step for client in self.clients for step in list(client.steps)]
 
-    def refusals(self) -> list[Step]:
+    def rejections(self) -> list[Step]:
         """What was answered 503 so far."""
-        return [step for step in self.steps() if step.refused]
+        return [step for step in self.steps() if step.rejected]
 
     def work_on(self, count: int = 3) -> None:
         """Wait until each client has had so many more successes."""
@@ -190,10 +190,10 @@ class Load:
         for client in self.clients:
             wait_for(lambda client=client: count <= len(_successes(client.steps, begun_at)))  # type: ignore[misc]
 
-    def wait_for_refusals(self, count: int = 1) -> None:
-        """Wait until so many more requests were refused."""
-        before = len(self.refusals())
-        wait_for(lambda: len(self.refusals()) >= before + count)
+    def wait_for_rejections(self, count: int = 1) -> None:
+        """Wait until so many more requests were rejected."""
+        before = len(self.rejections())
+        wait_for(lambda: len(self.rejections()) >= before + count)
 
     def assert_back_since(self, moment: float) -> None:
         """Every client succeeds again, and from then on (a second after this moment at the earliest) always."""
@@ -202,8 +202,8 @@ class Load:
         wait_for(lambda: time.monotonic() > moment + BACK_SECONDS)
         back_at = time.monotonic()
         self.work_on()
-        late = [step for step in self.refusals() if step.sent_at > back_at]
-        assert not late, f"refused {late[-1].sent_at - moment:.2f} s after the database was back: {late[-1]}"
+        late = [step for step in self.rejections() if step.sent_at > back_at]
+        assert not late, f"rejected {late[-1].sent_at - moment:.2f} s after the database was back: {late[-1]}"
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def test_what_may_be_repeated_succeeds_once_wherever_its_answer_is_cut(
         assert step is not None
         assert step.status == kind.value[1], position
     judge([client], broken.url, max_seconds=PATIENCE_SECONDS, may_cut=False)
-    assert not any(step.refused for step in client.steps)
+    assert not any(step.rejected for step in client.steps)
 
 
 def test_toggle_is_acknowledged_or_in_doubt_and_never_carried_out_twice_wherever_its_answer_is_cut(

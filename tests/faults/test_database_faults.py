@@ -58,7 +58,7 @@ class TestStopped:
 
             def restart() -> float:
                 broken.stop(mode)
-                load.wait_for_refusals()
+                load.wait_for_rejections()
                 broken.start()
                 return broken.answers_since()
 
@@ -90,7 +90,7 @@ class TestSilent:
 
             def silence() -> float:
                 proxy.silence()
-                load.wait_for_refusals()
+                load.wait_for_rejections()
                 proxy.resume()
                 return time.monotonic()
 
@@ -105,7 +105,7 @@ class TestSilent:
 
             def lose() -> float:
                 proxy.silence()
-                load.wait_for_refusals()
+                load.wait_for_rejections()
                 time.sleep(load.random.uniform(0, 1))
                 proxy.lose()
                 proxy.resume()
@@ -125,7 +125,7 @@ class TestSilent:
                 alarm.join()
                 load.assert_back_since(awake_at)
 
-                assert all(step.sent_at < awake_at - 4 for step in load.refusals())
+                assert all(step.sent_at < awake_at - 4 for step in load.rejections())
 
 
 @pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
@@ -139,7 +139,7 @@ class TestPooler:
 
             def kill() -> float:
                 pooler.kill()
-                load.wait_for_refusals()
+                load.wait_for_rejections()
                 pooler.start()
                 return time.monotonic()
 
@@ -170,7 +170,7 @@ class TestCrowded:
                     with held_still(service):
                         broken.terminate_backends()
                         fill(broken, held)
-                    load.wait_for_refusals()
+                    load.wait_for_rejections()
                 return broken.answers_since()
 
             repeatedly(load, crowd)
@@ -181,7 +181,7 @@ class TestCrowded:
                 fill(broken, held)
                 load.work_on(20)
 
-            assert load.refusals() == []
+            assert load.rejections() == []
 
 
 @contextmanager
@@ -204,15 +204,15 @@ def fill(own: OwnPostgres, held: ExitStack) -> None:
     raise AssertionError("PostgreSQL gave more connections than it has")
 
 
-class TestRefusingToWrite:
+class TestServerThatRejectsWrites:
     def test_read_only_server_answers_reads(self, broken: OwnPostgres, service: Server) -> None:
         with loaded(service, broken) as load:
 
             def forbid() -> float:
                 set_read_only(broken, "on")
                 try:
-                    load.wait_for_refusals(5)
-                    assert not READS & {step.kind for step in load.refusals()}
+                    load.wait_for_rejections(5)
+                    assert not READS & {step.kind for step in load.rejections()}
                 finally:
                     set_read_only(broken, "off")
                 return time.monotonic()
@@ -223,9 +223,9 @@ class TestRefusingToWrite:
         with loaded(service, broken) as load:
 
             def fill_disk() -> float:
-                with refusing_writes(broken, "53100"):
-                    load.wait_for_refusals(5)
-                    assert not READS & {step.kind for step in load.refusals()}
+                with rejecting_writes(broken, "53100"):
+                    load.wait_for_rejections(5)
+                    assert not READS & {step.kind for step in load.rejections()}
                 return time.monotonic()
 
             repeatedly(load, fill_disk)
@@ -254,12 +254,12 @@ class TestRefusingToWrite:
     ) -> None:
         user = service.user()
         user.create()
-        with refusing_writes(broken, code):
-            refused = user.http.post(user.base, json={"title": "Buy milk"})
+        with rejecting_writes(broken, code):
+            rejected = user.http.post(user.base, json={"title": "Buy milk"})
 
-            assert refused.status_code == 503
-            assert refused.headers["retry-after"] == "1"
-            assert "refused by the test" not in refused.text
+            assert rejected.status_code == 503
+            assert rejected.headers["retry-after"] == "1"
+            assert "rejected by the test" not in rejected.text
         assert user.create()["title"] == "Buy milk"
 
 
@@ -269,17 +269,17 @@ def set_read_only(own: OwnPostgres, value: str) -> None:
 
 
 @contextmanager
-def refusing_writes(own: OwnPostgres, code: str) -> Iterator[None]:
+def rejecting_writes(own: OwnPostgres, code: str) -> Iterator[None]:
     """A PostgreSQL that answers every write of a task with this SQLSTATE."""
     own.execute(
-        "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN RAISE EXCEPTION 'refused by the test' USING ERRCODE = '{code}'; END $$",
-        "CREATE TRIGGER refusal BEFORE INSERT OR UPDATE OR DELETE ON tasks EXECUTE FUNCTION refuse()",
+        "CREATE OR REPLACE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'rejected by the test' USING ERRCODE = '{code}'; END $$",
+        "CREATE TRIGGER rejection BEFORE INSERT OR UPDATE OR DELETE ON tasks EXECUTE FUNCTION reject()",
     )
     try:
         yield
     finally:
-        own.execute("DROP TRIGGER refusal ON tasks")
+        own.execute("DROP TRIGGER rejection ON tasks")
 
 
 class TestSlow:
@@ -289,7 +289,7 @@ class TestSlow:
             def lock() -> float:
                 with psycopg.connect(broken.url) as connection:
                     connection.execute("SELECT FROM tasks FOR UPDATE")
-                    load.wait_for_refusals()
+                    load.wait_for_rejections()
                 return time.monotonic()
 
             repeatedly(load, lock)

@@ -81,7 +81,7 @@ class TestStopped:
         _wait_for(lambda: stopped.http.get("/ready").status_code == 503)
         assert_unavailable(stopped.http.get("/ready"))
 
-    def test_refusals_come_before_the_database(self, stopped: User) -> None:
+    def test_rejections_come_before_the_database(self, stopped: User) -> None:
         assert stopped.http.get("/api/another/tasks").status_code == 403
         assert stopped.http.get(stopped.base, headers={"Authorization": ""}).status_code == 401
         assert stopped.http.post(stopped.base, json={}).status_code == 400
@@ -203,7 +203,7 @@ class TestStopUnderLoad:
             assert statuses == [201 if method == "POST" else 200] * self.CLIENTS
             assert status == 0
 
-    def test_new_connections_are_refused_meanwhile(self, worker_database: str, tmp_path: Path) -> None:
+    def test_new_connections_are_rejected_meanwhile(self, worker_database: str, tmp_path: Path) -> None:
         with (
             proxying(worker_database) as proxy,
             serving(tmp_path, DATABASE_URL=url_through(proxy.port, worker_database)) as server,

@@ -45,7 +45,7 @@ class TestWorkerKilled:
             wait_for(lambda: len(workers(server) - {killed}) == 2)
             load.work_on()
 
-            assert load.refusals() == []
+            assert load.rejections() == []
 
     def test_one_that_was_just_being_asked_how_it_is_goes_unmissed_no_longer(
         self, database: str, tmp_path: Path
@@ -124,7 +124,7 @@ class TestTwoVersions:
                     load.stop()
                     shared.work_on(10)
 
-                    assert load.refusals() + shared.refusals() == []
+                    assert load.rejections() + shared.rejections() == []
 
     def test_change_of_a_columns_type_is_no_fault_of_the_older(self, database: str, tmp_path: Path) -> None:
         """What is prepared on its connections answers another type than before (SQLSTATE 0A000)."""
@@ -134,7 +134,7 @@ class TestTwoVersions:
                     connection.execute(f"ALTER TABLE tasks ALTER COLUMN title TYPE {kind}")
                 load.work_on()
 
-            assert load.refusals() == []
+            assert load.rejections() == []
 
 
 def migrate(database: str, version: Path) -> None:

@@ -89,7 +89,7 @@ def test_promoted_standby_has_every_acknowledged_write_and_is_found_without_a_re
             primary.stop("immediate")
         else:
             primary.freeze()
-        load.wait_for_refusals()
+        load.wait_for_rejections()
         promote(standby)
         load.assert_back_since(time.monotonic())
 
@@ -114,7 +114,7 @@ def test_standby_alone_serves_reads_and_says_so(primary: OwnPostgres, standby: C
         wait_for(lambda: again.http.get(again.base).json() == [task])
 
         assert again.http.get(again.path(task)).json() == task
-        answer = again.http.post(again.base, json={"title": "Refused"})
+        answer = again.http.post(again.base, json={"title": "Rejected"})
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert again.http.delete(again.path(task)).status_code == 503
         assert reader.client().get("/ready").json() == {"status": "ok", "read_only": True}

@@ -1,4 +1,4 @@
-"""The judge of the fault scenarios, judged: it accepts what may happen and refuses what may not."""
+"""The judge of the fault scenarios, judged: it accepts what may happen and rejects what may not."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -103,5 +103,5 @@ def test_possible_history_is_accepted(steps: Sequence[Step], rows: Sequence[Row]
         pytest.param([replace(CREATED, answer=row(at=2))], [row(at=2)], id="change before the creation"),
     ],
 )
-def test_impossible_history_is_refused(steps: Sequence[Step], rows: Sequence[Row]) -> None:
+def test_impossible_history_is_rejected(steps: Sequence[Step], rows: Sequence[Row]) -> None:
     assert len(complaints(ALICE, steps, rows)) > 0

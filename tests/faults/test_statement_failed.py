@@ -1,4 +1,4 @@
-"""A statement that PostgreSQL refuses for good is a fault of ours: a bare 500 outside, its SQLSTATE in the log."""
+"""A statement that PostgreSQL rejects for good is a fault of ours: a bare 500 outside, its SQLSTATE in the log."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import psycopg
 from tests.harness import serving
 
 
-def test_refused_statement_is_500_and_only_its_sqlstate_is_logged(database: str, tmp_path: Path) -> None:
+def test_rejected_statement_is_500_and_only_its_sqlstate_is_logged(database: str, tmp_path: Path) -> None:
     with psycopg.connect(database) as connection:
         connection.execute("DROP TABLE todo_api_version")
         connection.execute("CREATE VIEW todo_api_version AS SELECT (1 / (random() * 0)::int)::text AS version_num")

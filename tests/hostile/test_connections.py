@@ -141,7 +141,7 @@ class TestUnfinished:
 
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
-    def test_refused_client_who_goes_on_is_cut_off(self, strict: Server) -> None:
+    def test_rejected_client_who_goes_on_is_cut_off(self, strict: Server) -> None:
         before = open_sockets(strict)
         with connect(strict) as connection:
             connection.sendall(b"no request\r\n\r\n")

@@ -71,13 +71,13 @@ def test_flood_of_one_user_is_served_in_part_and_delays_nobody_else(busy: Server
         for _ in range(20):
             assert other.http.get(other.base).status_code == 200
         assert busy.client().get("/health").status_code == 200
-        refused = [
+        rejected = [
             answer for answer in (flooder.http.get(flooder.base) for _ in range(30)) if answer.status_code != 200
         ]
 
     assert set(statuses) == {200, 503}
     assert statuses[200] > statuses[503]
-    for answer in refused:
+    for answer in rejected:
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert answer.json()["detail"] == OVERLOADED
         assert answer.headers["retry-after"] == "1"
@@ -93,7 +93,7 @@ def test_after_the_flood_everything_is_as_before(busy: Server) -> None:
         assert flooder.http.get(flooder.base).status_code == 200
 
 
-def test_without_a_limit_nobody_is_refused(worker_database: str, tmp_path: Path) -> None:
+def test_without_a_limit_nobody_is_rejected(worker_database: str, tmp_path: Path) -> None:
     with serving(tmp_path, DATABASE_URL=worker_database, REQUEST_LIMIT="0") as server:
         with flooded(server, server.user()) as statuses:
             while statuses[200] < 5 * FLOOD:
@@ -102,7 +102,7 @@ def test_without_a_limit_nobody_is_refused(worker_database: str, tmp_path: Path)
         assert set(statuses) == {200}
 
 
-def test_writes_of_a_flood_are_done_once_or_refused(busy: Server) -> None:
+def test_writes_of_a_flood_are_done_once_or_rejected(busy: Server) -> None:
     user = busy.user()
     body = json.dumps({"title": "flood"})
     lines = f"POST {user.base} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user.id)}\r\nConnection: close\r\n"

@@ -25,8 +25,8 @@ def head(user: User, method: str = "POST", version: str = "1.1") -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def refusal(answer: Answer) -> tuple[int, str]:
-    """What a refused client is told: status and code. It is a problem, and the last of its connection."""
+def rejection(answer: Answer) -> tuple[int, str]:
+    """What a rejected client is told: status and code. It is a problem, and the last of its connection."""
     problem = json.loads(answer.body)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
@@ -58,10 +58,10 @@ FRAMINGS = {
 
 
 @pytest.mark.parametrize("rest", [pytest.param(rest, id=name) for name, rest in FRAMINGS.items()])
-def test_ambiguous_framing_is_refused_and_nothing_after_it_is_read(server: Server, alice: User, rest: bytes) -> None:
+def test_ambiguous_framing_is_rejected_and_nothing_after_it_is_read(server: Server, alice: User, rest: bytes) -> None:
     smuggled = head(alice) + b'Content-Length: 15\r\n\r\n{"title":"two"}'
 
-    assert refusal(exchange(server, head(alice) + rest + smuggled)) == (400, "invalid_request")
+    assert rejection(exchange(server, head(alice) + rest + smuggled)) == (400, "invalid_request")
     assert alice.http.get(alice.base).json() == []
 
 
@@ -90,15 +90,15 @@ def test_ambiguous_framing_is_refused_and_nothing_after_it_is_read(server: Serve
         pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="SSH"),
     ],
 )
-def test_what_is_no_request_is_refused(server: Server, request_bytes: bytes) -> None:
-    assert refusal(exchange(server, request_bytes)) == (400, "invalid_request")
+def test_what_is_no_request_is_rejected(server: Server, request_bytes: bytes) -> None:
+    assert rejection(exchange(server, request_bytes)) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/3.0", b"HTTP/0.9"])
 def test_other_version_is_not_supported(server: Server, version: bytes) -> None:
     answer = exchange(server, b"GET /health " + version + b"\r\n" + HOST + b"\r\n")
 
-    assert refusal(answer) == (505, "http_version_not_supported")
+    assert rejection(answer) == (505, "http_version_not_supported")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,11 @@ def test_other_version_is_not_supported(server: Server, version: bytes) -> None:
         b"\xc3\xa4",
     ],
 )
-def test_host_that_is_none_is_refused(server: Server, host: bytes) -> None:
-    assert refusal(exchange(server, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")) == (400, "invalid_request")
+def test_host_that_is_none_is_rejected(server: Server, host: bytes) -> None:
+    assert rejection(exchange(server, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")) == (
+        400,
+        "invalid_request",
+    )
 
 
 @pytest.mark.parametrize("host", [b"x:", b"127.0.0.1:80", b"[::1]", b"[::1]:8000", b"a-b.example", b"a_b", b"x \t"])
@@ -155,8 +158,8 @@ def test_host_is_a_name_or_an_address_with_or_without_a_port(server: Server, hos
         pytest.param(b"GET /health HTTP/1.1\r\nX-A: " + b"a" * 10_000_000, (431, "headers_too_large"), id="10 MB"),
     ],
 )
-def test_head_that_is_too_large_is_refused(server: Server, request_bytes: bytes, expected: tuple[int, str]) -> None:
-    assert refusal(exchange(server, request_bytes)) == expected
+def test_head_that_is_too_large_is_rejected(server: Server, request_bytes: bytes, expected: tuple[int, str]) -> None:
+    assert rejection(exchange(server, request_bytes)) == expected
 
 
 @pytest.mark.parametrize("lines", [b"X-A: " + b"a" * 20_000 + b"\r\n", b"a:\r\n" * 98], ids=["20 KB", "99 headers"])
@@ -172,7 +175,7 @@ def test_head_may_come_byte_by_byte(server: Server) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_endless_body_is_refused_and_its_rest_is_not_kept(server: Server, alice: User) -> None:
+def test_endless_body_is_rejected_and_its_rest_is_not_kept(server: Server, alice: User) -> None:
     answer = exchange(server, head(alice) + CHUNKED + b"\r\n" + b"1\r\na\r\n" * 200_000)
 
     assert (answer.status, json.loads(answer.body)["code"]) == (413, "content_too_large")
@@ -215,7 +218,7 @@ class TestOldAndOtherProtocols:
 
             assert connection.recv(1000).startswith(b"HTTP/1.1 201 Created\r\n")
 
-    def test_expectation_of_a_stranger_is_refused_before_the_body(self, server: Server, alice: User) -> None:
+    def test_expectation_of_a_stranger_is_rejected_before_the_body(self, server: Server, alice: User) -> None:
         lines = HOST + b"Content-Length: 13\r\nExpect: 100-continue\r\n\r\n"
 
         assert exchange(server, f"POST {alice.base} HTTP/1.1\r\n".encode() + lines).status == 401
@@ -271,7 +274,7 @@ class TestUpgradeOffers:
         task = alice.create()
         start = head(alice).replace(b"POST " + alice.base.encode(), f"PATCH {alice.path(task)}/complete".encode())
 
-        assert refusal(exchange(server, start + self.OFFERS["Java"] + CHUNKED + b"\r\nno chunk\r\n")) == (
+        assert rejection(exchange(server, start + self.OFFERS["Java"] + CHUNKED + b"\r\nno chunk\r\n")) == (
             400,
             "invalid_request",
         )

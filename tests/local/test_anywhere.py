@@ -173,7 +173,7 @@ class TestRoot:
         theirs = public / "theirs"
         theirs.mkdir()
         os.chown(theirs, STRANGER, STRANGER)
-        sentence = as_user(STRANGER, lambda: refusal(theirs / "data"))
+        sentence = as_user(STRANGER, lambda: rejection(theirs / "data"))
 
         assert sentence.endswith(f"could not look up effective user ID {STRANGER}: user does not exist.")
 
@@ -186,15 +186,15 @@ class TestRoot:
 
         assert server == STRANGER
 
-    def test_data_that_somebody_else_put_there_are_refused(self, data: Path) -> None:
+    def test_data_that_somebody_else_put_there_are_rejected(self, data: Path) -> None:
         os.chown(data / "postgres", STRANGER, STRANGER)
 
-        assert f"belongs to the user with the id {STRANGER}" in refusal(data)
+        assert f"belongs to the user with the id {STRANGER}" in rejection(data)
 
-    def test_data_of_root_are_refused(self, data: Path) -> None:
+    def test_data_of_root_are_rejected(self, data: Path) -> None:
         os.chown(data / "postgres", 0, 0)
 
-        assert "belongs to root, as whom PostgreSQL does not run" in refusal(data)
+        assert "belongs to root, as whom PostgreSQL does not run" in rejection(data)
 
     def test_account_is_made_when_it_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(programs, "ACCOUNT", "todo-test-account")
@@ -257,7 +257,7 @@ def failure(url: str) -> str:
     return str(caught.value)
 
 
-def refusal(directory: Path) -> str:
+def rejection(directory: Path) -> str:
     """The sentence with which a start ends."""
     with pytest.raises(LocalPostgresFailed) as caught, running(directory):
         pass

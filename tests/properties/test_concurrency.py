@@ -35,7 +35,7 @@ def test_8_writers_who_each_read_and_write_under_a_condition_lose_no_update(serv
     additions = 12
 
     def add(user: User) -> int:
-        refused = 0
+        rejected = 0
         for _ in range(additions):
             while True:
                 read = user.http.get(user.path(task))
@@ -44,13 +44,13 @@ def test_8_writers_who_each_read_and_write_under_a_condition_lose_no_update(serv
                 if written.status_code == 200:
                     break
                 assert written.status_code == 412
-                refused += 1
-        return refused
+                rejected += 1
+        return rejected
 
-    refused = at_once(server, alice, *[add] * 8)
+    rejected = at_once(server, alice, *[add] * 8)
 
     assert alice.http.get(alice.path(task)).json()["title"] == str(8 * additions)
-    assert sum(refused) > 0
+    assert sum(rejected) > 0
 
 
 def test_of_many_deletes_of_one_version_one_succeeds(server: Server, alice: User) -> None:

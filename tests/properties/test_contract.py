@@ -39,7 +39,7 @@ WHITE_SPACE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + ""
 OPEN = ["health", "ready", "metrics"]
 COLLECTION = ["list_tasks", "create_task"]
 ONE_TASK = ["read_task", "update_task", "delete_task", "complete_task"]
-REFUSED = {400, 404, 412, 413, 415, 422}
+REJECTED = {400, 404, 412, 413, 415, 422}
 
 Case = schemathesis.Case[Any]
 Operations = dict[str, schemathesis.APIOperation[Any, Any, Any, Any]]
@@ -51,7 +51,7 @@ def document(server: Server) -> Any:
     """The running service's own document."""
     config = schemathesis.Config()
     config.projects.default.generation.update(with_security_parameters=False)  # tokens are ours to send
-    # A refusal, whichever: an invalid request may be too long as well.
+    # A rejection, whichever: an invalid request may be too long as well.
     checks = {"negative_data_rejection": {"expected-statuses": ["4xx"]}}
     config.projects.default.checks = ChecksConfig.from_dict(checks)
     return schemathesis.openapi.from_url(f"{server.url}/openapi.json", config=config)
@@ -97,7 +97,7 @@ def test_valid_request_keeps_the_promises(operations: Operations, alice: User, n
 
     check()
     assert {200, 201} & statuses
-    assert statuses <= {200, 201, 204, 304} | REFUSED
+    assert statuses <= {200, 201, 204, 304} | REJECTED
 
 
 def too_long_before_trimming(body: Any) -> bool:
@@ -107,7 +107,7 @@ def too_long_before_trimming(body: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", [*COLLECTION, *ONE_TASK])
-def test_invalid_request_is_refused(operations: Operations, alice: User, name: str) -> None:
+def test_invalid_request_is_rejected(operations: Operations, alice: User, name: str) -> None:
     statuses = set()
     task = alice.create()
     path = {"user_id": alice.id, **({"id": task["id"]} if name in {"update_task", "complete_task"} else {})}
@@ -122,11 +122,11 @@ def test_invalid_request_is_refused(operations: Operations, alice: User, name: s
         statuses.add(case.call_and_validate(headers=headers, checks=checks).status_code)
 
     check()
-    assert REFUSED & statuses
+    assert REJECTED & statuses
 
 
 @pytest.mark.parametrize("name", [*COLLECTION, *ONE_TASK])
-def test_operation_refuses_other_methods_and_other_tokens(operations: Operations, alice: User, name: str) -> None:
+def test_operation_rejects_other_methods_and_other_tokens(operations: Operations, alice: User, name: str) -> None:
     path = {"user_id": alice.id, **({"id": alice.create()["id"]} if name in ONE_TASK else {})}
     body: Any = {"title": "Buy milk"} if name in {"create_task", "update_task"} else schemathesis.core.NOT_SET
     case = operations[name].Case(path_parameters=path, body=body, media_type="application/json")
@@ -191,7 +191,7 @@ def test_texts_come_back_as_they_went_in(
 
 @effort(20, soak_share=0.005)
 @given(title=st.text(st.sampled_from(WHITE_SPACE), max_size=300))
-def test_title_of_nothing_but_white_space_is_refused(alice: User, title: str) -> None:
+def test_title_of_nothing_but_white_space_is_rejected(alice: User, title: str) -> None:
     response = alice.http.post(alice.base, json={"title": title})
 
     assert (response.status_code, response.json()["detail"]) == (400, "title: must not be blank")

@@ -1,4 +1,4 @@
-"""Whatever bytes a token, a key set, a cursor or a header holds: it is read, or refused by the exception for that."""
+"""Whatever bytes a token, a JWKS, a cursor or a header holds: it is read, or rejected by the exception for that."""
 
 import json
 import time
@@ -65,7 +65,7 @@ def damaged(draw: st.DrawFn, genuine: bytes) -> bytes:
 class TestTokens:
     @effort(75, soak_share=0.005)
     @given(candidate=st.binary(max_size=200) | st.text(".ABeyJ-_=", max_size=60).map(str.encode))
-    def test_bytes_that_nobody_signed_are_refused(self, candidate: bytes) -> None:
+    def test_bytes_that_nobody_signed_are_rejected(self, candidate: bytes) -> None:
         with pytest.raises(InvalidToken):
             Verifier(SECRET).verify(candidate)
 
@@ -73,14 +73,14 @@ class TestTokens:
     @given(candidate=damaged(GENUINE))
     @example(GENUINE[:-1])
     @example(GENUINE + b".")
-    def test_damaged_token_is_refused_or_says_what_the_genuine_one_does(self, candidate: bytes) -> None:
+    def test_damaged_token_is_rejected_or_says_what_the_genuine_one_does(self, candidate: bytes) -> None:
         genuine = Verifier(SECRET).verify(GENUINE)
         with suppress(InvalidToken):
             assert Verifier(SECRET).verify(candidate) == genuine  # the last letter has bits to spare
 
     @effort(100, soak_share=0.005)
     @given(payload=payloads | values)
-    def test_signed_payload_is_refused_or_names_a_user_that_postgresql_can_hold(self, payload: Any) -> None:
+    def test_signed_payload_is_rejected_or_names_a_user_that_postgresql_can_hold(self, payload: Any) -> None:
         signed = PyJWS().encode(json.dumps(payload).encode(), SECRET, algorithm="HS256").encode()
         try:
             found = Verifier(SECRET).verify(signed)
@@ -94,7 +94,7 @@ class TestTokens:
 
     @effort(75, soak_share=0.005)
     @given(header=headers)
-    def test_signed_header_is_refused_or_is_plain_hs256(self, header: dict[str, Any]) -> None:
+    def test_signed_header_is_rejected_or_is_plain_hs256(self, header: dict[str, Any]) -> None:
         head, body = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims(SUBJECT)))
         key = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
         signature = urlsafe_b64encode(key.sign(head + b"." + body, SECRET.encode())).rstrip(b"=")
@@ -125,7 +125,7 @@ jwks = any_of(
 )
 
 
-class TestKeySets:
+class TestJwks:
     @effort(100, soak_share=0.005)
     @given(published=st.lists(jwks | jwks.map(lambda jwk: {**PUBLISHED, **jwk}) | values, max_size=3))
     def test_published_keys_are_usable_or_left_out(self, published: list[Any]) -> None:
@@ -138,7 +138,7 @@ class TestKeySets:
 
     @effort(75, soak_share=0.005)
     @given(content=st.binary(max_size=100) | values.map(lambda value: json.dumps(value).encode()))
-    def test_what_is_no_key_set_is_refused(self, content: bytes) -> None:
+    def test_what_is_no_jwks_is_rejected(self, content: bytes) -> None:
         with pytest.raises(UnusableJwks):
             parse(content)
 
@@ -153,7 +153,7 @@ def cursor_of(query: ListQuery, title: str, id: int) -> str:
     return link.partition("cursor=")[2].partition(">")[0]
 
 
-def refused(query: ListQuery, cursor: str) -> bool:
+def rejected(query: ListQuery, cursor: str) -> bool:
     try:
         query.continued(cursor)
     except ValueError:
@@ -166,7 +166,7 @@ class TestCursors:
     @effort(60, soak_share=0.005)
     @given(candidate=st.text(max_size=80) | st.binary(max_size=60).map(lambda raw: urlsafe_b64encode(raw).decode()))
     def test_invented_cursor_is_a_value_error(self, sort: str, candidate: str) -> None:
-        assert refused(page(sort=sort), candidate)
+        assert rejected(page(sort=sort), candidate)
 
     @effort(75, soak_share=0.005)
     @given(position=values | st.tuples(st.datetimes().map(str) | st.text(), st.integers()))
@@ -186,7 +186,7 @@ class TestCursors:
 
     @effort(60, soak_share=0.005)
     @given(title=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), data=st.data())
-    def test_cursor_of_one_list_is_refused_by_every_other_and_when_damaged(
+    def test_cursor_of_one_list_is_rejected_by_every_other_and_when_damaged(
         self, sort: str, title: str, data: st.DataObject
     ) -> None:
         cursor = cursor_of(page(sort=sort), title, 7)
@@ -195,8 +195,8 @@ class TestCursors:
         )
         broken = data.draw(damaged(cursor.encode()).map(lambda raw: raw.decode("latin-1")))
 
-        assert refused(page(sort=sort, **other), cursor)
-        assert refused(page(sort=sort), broken) == (broken != cursor)
+        assert rejected(page(sort=sort, **other), cursor)
+        assert rejected(page(sort=sort), broken) == (broken != cursor)
 
 
 latin = st.text(st.characters(max_codepoint=255), max_size=60)

@@ -17,7 +17,7 @@ ANSWERS = {200, 201, 204, 304, *PROBLEMS} - {500, 503}
 
 
 def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The odd one once in ten times: a request that is odd in every part is refused for the first of them."""
+    """The odd one once in ten times: a request that is odd in every part is rejected for the first of them."""
     return st.integers(0, 9).flatmap(lambda number: odd if number == 9 else usual)
 
 

@@ -12,9 +12,9 @@ from tests.harness import SECRET, free_port, token
 from tests.identity_server import IdentityServer, SigningKey
 from todo_api import auth
 from todo_api.app import ALIASES
-from todo_api.auth import Authentication, is_guarded
+from todo_api.auth import Authentication, requires_token
 from todo_api.middleware.path import read_path
-from todo_api.observability import AuthRefused, AuthUnavailable
+from todo_api.observability import AuthRejected, AuthUnavailable
 from todo_api.planned.dispatch import Dispatch
 from todo_api.routes import tasks
 from todo_api.tokens import Claims, JwksClient, Verifier
@@ -42,7 +42,7 @@ class Attempt:
         }
         Dispatch(nowhere, tasks.router.routes, ALIASES).find(read_path(self.scope), self.scope)
         authentication = Authentication(verifier or Verifier(SECRET))
-        assert is_guarded(self.scope["path"])
+        assert requires_token(self.scope["path"])
         self.response = asyncio.run(authentication.authenticate(self.scope, dict(headers)))
 
     @property
@@ -76,11 +76,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 class TestGuard:
     @pytest.mark.parametrize("target", ["/health", "/metrics", "/api", "/apix/alice/tasks", "/"])
     def test_leaves_other_paths_open(self, target: str) -> None:
-        assert not is_guarded(target)
+        assert not requires_token(target)
 
     @pytest.mark.parametrize("target", ["/api/", "/api/x", "/api//", "/%61pi/x", "/api%2Fx", "/ap%69%2fx"])
     def test_holds_for_every_spelling_of_a_path_below_api(self, target: str) -> None:
-        assert is_guarded(unquote(target))
+        assert requires_token(unquote(target))
 
 
 class TestOwner:
@@ -135,7 +135,7 @@ class TestRejected:
         assert attempt.headers["www-authenticate"] == "Bearer"
         assert attempt.problem["detail"] == "The token is missing."
         assert attempt.problem["request_id"] == "a1"
-        assert seen == [AuthRefused("missing")]
+        assert seen == [AuthRejected("missing")]
 
     @pytest.mark.parametrize(
         ("authorization", "detail", "reason"),
@@ -154,7 +154,7 @@ class TestRejected:
         assert attempt.status == 401
         assert attempt.headers["www-authenticate"] == INVALID
         assert (attempt.problem["detail"], attempt.problem["request_id"]) == (detail, "a1")
-        assert seen == [AuthRefused(reason)]
+        assert seen == [AuthRejected(reason)]
 
     @pytest.mark.parametrize(
         "target",
@@ -165,7 +165,7 @@ class TestRejected:
 
         assert attempt.status == 403
         assert attempt.problem["request_id"] == "a1"
-        assert seen == [AuthRefused("another user", ALICE)]
+        assert seen == [AuthRejected("another user", ALICE)]
 
     @pytest.mark.parametrize(
         "target",
@@ -197,7 +197,7 @@ class TestRejected:
         assert "Better Auth" in attempt.problem["detail"]
 
 
-class TestKeySet:
+class TestJwks:
     @pytest.fixture
     def identity(self) -> Iterator[IdentityServer]:
         with IdentityServer(SigningKey("Ed25519", "one")).listening() as identity:
@@ -213,12 +213,12 @@ class TestKeySet:
         assert attempt.passed
         assert identity.fetches == 1
 
-    def test_that_lacks_the_key_refuses_the_token(self, identity: IdentityServer, seen: list[Any]) -> None:
+    def test_that_lacks_the_key_rejects_the_token(self, identity: IdentityServer, seen: list[Any]) -> None:
         signed = SigningKey("Ed25519", "another").sign(identity.claims(ALICE), "EdDSA")
         attempt = Attempt("/api/alice/tasks", f"Bearer {signed}", verifier=self.verifier(identity))
 
         assert (attempt.status, identity.fetches) == (401, 1)
-        assert seen == [AuthRefused("unknown key")]
+        assert seen == [AuthRejected("unknown key")]
 
     def test_that_cannot_be_had_is_503_and_says_when_to_come_back(self, seen: list[Any]) -> None:
         identity = IdentityServer(SigningKey("Ed25519", "one"))

@@ -1,4 +1,4 @@
-"""The command: what it prints, what it refuses, and with which status it ends."""
+"""The command: what it prints, what it rejects, and with which status it ends."""
 
 import logging
 import os
@@ -160,7 +160,7 @@ class TestToken:
     @pytest.mark.parametrize(
         "expires", ["", "0s", "m", "15", "-5m", "1.5h", "15 m", "15M", "1w", "1h30m", "٣m", "9999999999s"]
     )
-    def test_unusable_lifetime_is_refused(self, expires: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_unusable_lifetime_is_rejected(self, expires: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert ended("token", "ada", f"--expires={expires}") == 2
         assert "--expires: must be a number and a unit, such as 15m" in capsys.readouterr().err
 
@@ -179,7 +179,9 @@ class TestToken:
 
         assert Verifier(SECRET).verify(self.token(capsys, "ada").encode()).subject == "ada"
 
-    def test_bad_secret_is_refused_in_one_sentence_that_does_not_show_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bad_secret_is_rejected_in_one_sentence_that_does_not_show_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("BETTER_AUTH_SECRET", "hunter2")
         words = ended("token", "ada")
 
@@ -294,7 +296,7 @@ class TestMigrate:
         assert [name for name in ("DATABASE_URL", "make setup", "requirements/embedded.txt") if name not in words] == []
 
 
-class TestTokenCommandRefuses:
+class TestTokenCommandRejects:
     def test_user_id_that_no_subject_can_be(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert ended("token", "") == 2
         assert ended("token", "x" * 256) == 2

@@ -162,7 +162,7 @@ class TestCertificates:
 
         assert normalise(url) == url
 
-    def test_weaker_mode_is_refused_by_name(self, stored: Path) -> None:
+    def test_weaker_mode_is_rejected_by_name(self, stored: Path) -> None:
         assert fault("postgresql://u@h/d?sslmode=require&sslrootcert=system").endswith("sslmode must be verify-full")
 
     def test_system_without_certificates_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:

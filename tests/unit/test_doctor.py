@@ -130,7 +130,7 @@ class TestDatabase:
         status, lines = doctor(BETTER_AUTH_URL=identity.origin)
 
         assert status == 1
-        assert lines[-1] == f"WRONG  The key set at {identity.origin}/api/auth/jwks holds no key that can be used."
+        assert lines[-1] == f"WRONG  The JWKS at {identity.origin}/api/auth/jwks holds no key that can be used."
 
     def test_unreachable_one_is_named_with_the_reason(self, doctor: Doctor) -> None:
         status, lines = doctor(DATABASE_URL=f"postgresql://u:very-private@127.0.0.1:{free_port()}/x")
@@ -146,7 +146,7 @@ class TestDatabase:
             "ok     Browsers may call from nowhere: CORS_ORIGINS is not set.",
             "WRONG  The database is not migrated: run `todo-api migrate`.",
             "ok     BETTER_AUTH_SECRET is set: HS256 tokens are accepted.",
-            "ok     BETTER_AUTH_URL is not set: tokens of a key set are refused.",
+            "ok     BETTER_AUTH_URL is not set: tokens signed with a key of a JWKS are rejected.",
         ])  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -179,13 +179,13 @@ class TestDatabase:
         assert lines[0] == "ok     DATABASE_URL is taken for a pooler: nothing is prepared on the server."
 
 
-class TestKeySet:
+class TestJwks:
     def test_its_keys_are_listed(self, doctor: Doctor, identity: IdentityServer) -> None:
         status, lines = doctor(BETTER_AUTH_URL=identity.origin)
 
         assert status == 0
         assert lines[-1] == (
-            f"ok     The key set at {identity.origin}/api/auth/jwks holds first: EdDSA; "
+            f"ok     The JWKS at {identity.origin}/api/auth/jwks holds first: EdDSA; "
             "second: PS256, PS384, PS512, RS256, RS384, RS512."
         )
 
@@ -203,14 +203,14 @@ class TestKeySet:
         status, lines = doctor(BETTER_AUTH_URL=identity.origin)
 
         assert status == 1
-        assert lines[-1] == f"WRONG  The key set at {identity.origin}/api/auth/jwks holds no key that can be used."
+        assert lines[-1] == f"WRONG  The JWKS at {identity.origin}/api/auth/jwks holds no key that can be used."
 
     def test_unreachable_one_is_named_with_the_reason(self, doctor: Doctor) -> None:
         url = f"http://127.0.0.1:{free_port()}"
         status, lines = doctor(BETTER_AUTH_URL=url)
 
         assert status == 1
-        assert lines[-1] == f"WRONG  The key set at {url}/api/auth/jwks cannot be had: All connection attempts failed."
+        assert lines[-1] == f"WRONG  The JWKS at {url}/api/auth/jwks cannot be fetched: All connection attempts failed."
 
 
 SEND = "a front end sends what `authClient.token()` answers"
@@ -262,11 +262,11 @@ class TestToken:
             "other family",
         ],
     )
-    def test_refused_one_is_told_why(self, doctor: Doctor, given: Callable[[], str], why: str) -> None:
+    def test_rejected_one_is_told_why(self, doctor: Doctor, given: Callable[[], str], why: str) -> None:
         status, lines = doctor(given())
 
         assert status == 1
-        assert lines[-1] == f"WRONG  The token is refused: {why}."
+        assert lines[-1] == f"WRONG  The token is rejected: {why}."
 
     @pytest.mark.parametrize(
         ("more", "why"),
@@ -284,15 +284,15 @@ class TestToken:
         status, lines = doctor(given, BETTER_AUTH_URL=identity.origin)
 
         assert status == 1
-        assert lines[-1] == f"WRONG  The token is refused: {why.format(origin=identity.origin)}."
+        assert lines[-1] == f"WRONG  The token is rejected: {why.format(origin=identity.origin)}."
 
-    def test_cookie_cache_that_the_key_set_signed_is_told_apart(self, doctor: Doctor, identity: IdentityServer) -> None:
+    def test_cookie_cache_that_the_jwks_signed_is_told_apart(self, doctor: Doctor, identity: IdentityServer) -> None:
         typ = "better-auth.session-cache+jwt"
         given = identity.keys[0].sign(identity.claims("ada", aud="better-auth:session-cache"), "EdDSA", typ=typ)
         _, lines = doctor(given, BETTER_AUTH_URL=identity.origin)
 
         expected = f"this is Better Auth's cookie cache, which is not meant for other servers; {SEND}."
-        assert lines[-1] == f"WRONG  The token is refused: {expected}"
+        assert lines[-1] == f"WRONG  The token is rejected: {expected}"
 
     def test_unknown_key_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
         given = SigningKey("Ed25519", "stranger").sign(identity.claims("ada"), "EdDSA")

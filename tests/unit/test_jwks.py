@@ -432,7 +432,7 @@ class TestOutage:
 
 
 class TestRemoval:
-    def test_removed_key_is_noticed_by_use_and_its_tokens_refused_though_verified_before(
+    def test_removed_key_is_noticed_by_use_and_its_tokens_rejected_though_verified_before(
         self, scene: Scene, identity: IdentityServer, clock: Clock, keys: dict[str, SigningKey]
     ) -> None:
         other = SigningKey("Ed25519", "other")
@@ -585,9 +585,9 @@ class TestNames:
         self, scene: Scene, keys: dict[str, SigningKey], more: dict[str, Any]
     ) -> None:
         async def work() -> None:
-            with pytest.raises(InvalidToken) as refusal:
+            with pytest.raises(InvalidToken) as rejection:
                 await scene.verify(scene.token(keys["Ed25519"], sub=None, **more))
-            assert refusal.value.reason == "no subject"
+            assert rejection.value.reason == "no subject"
 
         play(scene, work)
 

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness import free_port
-from todo_api.observability import AuthRefused, Metrics, RequestServed, TaskEvent, TaskEventName
+from todo_api.observability import AuthRejected, Metrics, RequestServed, TaskEvent, TaskEventName
 from todo_api.observability import metrics as module
 
 CREATED = TaskEvent(TaskEventName.CREATED, "ada", 7)
@@ -92,7 +92,7 @@ class TestDirectory:
         metrics = Metrics(directory)
         with caplog.at_level(logging.ERROR):
             for _ in range(3):
-                metrics.count(AuthRefused("missing"))
+                metrics.count(AuthRejected("missing"))
 
         assert [record.message for record in caplog.records] == ["metrics cannot be written: File exists"]
         assert value(metrics, "todo_auth_refusals_total", reason="missing") == 3

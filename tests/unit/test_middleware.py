@@ -160,7 +160,7 @@ class TestExtensions:
 
         assert send_to(app, "/health")[0]["status"] == 418
 
-    def test_router_that_is_included_is_served_guarded_and_named_by_its_template(self, seen: list[Any]) -> None:
+    def test_router_that_is_included_is_served_protected_and_named_by_its_template(self, seen: list[Any]) -> None:
         router = APIRouter()
 
         @router.get("/notes")
@@ -186,7 +186,7 @@ class TestExtensions:
         assert [event.route for event in seen] == ["/files/{path}"]
 
     @pytest.mark.parametrize(("name", "value"), [("max_body_size", 10), ("root_path", "/backend")])
-    def test_options_that_would_be_dropped_are_refused_at_start_up(self, name: str, value: Any) -> None:
+    def test_options_that_would_be_dropped_are_rejected_at_start_up(self, name: str, value: Any) -> None:
         app = service()
         setattr(app, name, value)
 

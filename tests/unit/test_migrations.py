@@ -329,7 +329,7 @@ class TestConstraints:
             ),
         ],
     )
-    def test_database_refuses_what_the_service_would(
+    def test_database_rejects_what_the_service_would(
         self, worker_database: str, sql: str, values: list[str], name: str
     ) -> None:
         with psycopg.connect(worker_database) as connection:

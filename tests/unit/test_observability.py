@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from todo_api.observability import (
     METRICS,
     REQUEST_ID,
-    AuthRefused,
+    AuthRejected,
     DatabaseFailed,
     Event,
     Log,
@@ -31,7 +31,7 @@ from todo_api.tokens import Verifier
 
 EVENTS: list[Event] = [
     TaskEvent(TaskEventName.CREATED, "ada", 7),
-    AuthRefused("expired"),
+    AuthRejected("expired"),
     DatabaseFailed("SQLSTATE 57P01"),
     RequestFailed("KeyError", "routes/tasks.py:1"),
     RequestServed("GET", "/api/{user_id}/tasks", 200, 1.25),
@@ -324,7 +324,7 @@ class TestMetrics:
         ("event", "labels"),
         [
             (TaskEvent(TaskEventName.REOPENED, "ada", 7), {"event": "task.reopened"}),
-            (AuthRefused("nbf in the future"), {"reason": "nbf in the future"}),
+            (AuthRejected("nbf in the future"), {"reason": "nbf in the future"}),
             (DatabaseFailed("SQLSTATE 57P01"), {"event": "database.failed"}),
             (RequestFailed("KeyError", "x.py:1"), {"event": "request.failed"}),
             (
@@ -360,7 +360,7 @@ class TestMetrics:
     def test_events_count_even_when_the_log_is_silent(self, output: Output) -> None:
         configure_logging("ERROR")
         before = counted(reason="missing")
-        observe(AuthRefused("missing"))
+        observe(AuthRejected("missing"))
 
         assert counted(reason="missing") == before + 1
         assert output.text() == ""

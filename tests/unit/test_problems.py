@@ -1,4 +1,4 @@
-"""The one form of every refusal, and the words for what is wrong with the input."""
+"""The one form of every rejection, and the words for what is wrong with the input."""
 
 import json
 import re
@@ -128,7 +128,7 @@ class TestRespond:
     def test_retry_after_given_is_kept(self) -> None:
         assert respond(SCOPE, 503, headers={"Retry-After": "7"}).headers["retry-after"] == "7"
 
-    def test_refusal_is_not_stored(self) -> None:
+    def test_rejection_is_not_stored(self) -> None:
         assert respond(SCOPE, 404).headers["cache-control"] == "no-store"
 
     @pytest.mark.parametrize("text", ["ü 😀", 'quote " and \\', "line\nbreak", "<script>"])

@@ -232,7 +232,7 @@ def test_database_of_a_newer_version_is_named_as_such_by_all(admin: str) -> None
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_database_of_another_encoding_is_refused_by_all(server: str, encoding: str, tmp_path: Path) -> None:
+def test_database_of_another_encoding_is_rejected_by_all(server: str, encoding: str, tmp_path: Path) -> None:
     name = f"todo_{encoding.lower()}"
     options = f"ENCODING '{encoding}' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
     execute(server, f"CREATE DATABASE {name} {options}")

@@ -1,4 +1,4 @@
-"""The environment in, one frozen object out: what is accepted, what is refused, what is never shown."""
+"""The environment in, one frozen object out: what is accepted, what is rejected, what is never shown."""
 
 import os
 import secrets
@@ -37,7 +37,7 @@ def settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **values)
 
 
-def refused(**values: Any) -> ValidationError:
+def rejected(**values: Any) -> ValidationError:
     """The error that these values cause."""
     with pytest.raises(ValidationError) as caught:
         settings(**values)
@@ -59,8 +59,8 @@ class TestSecret:
         assert secret_of(better_auth_secret=secret).get_secret_value() == secret
 
     @pytest.mark.parametrize("secret", ["x", STRONG[:31], "ü" * 15 + "a"])
-    def test_secret_shorter_than_32_bytes_is_refused(self, secret: str) -> None:
-        sentences = explain(refused(better_auth_secret=secret))
+    def test_secret_shorter_than_32_bytes_is_rejected(self, secret: str) -> None:
+        sentences = explain(rejected(better_auth_secret=secret))
 
         assert sentences == [
             "BETTER_AUTH_SECRET must be at least 32 bytes; `openssl rand -base64 32` makes one.",
@@ -88,23 +88,23 @@ class TestSecret:
             "abcdefghijklmnopqrstuvwxyz0123456789",
         ],
     )
-    def test_well_known_secret_is_refused(self, secret: str) -> None:
-        (sentence,) = explain(refused(better_auth_secret=secret))
+    def test_well_known_secret_is_rejected(self, secret: str) -> None:
+        (sentence,) = explain(rejected(better_auth_secret=secret))
 
         assert sentence.startswith("BETTER_AUTH_SECRET is a well-known or guessable value")
 
     @pytest.mark.parametrize("secret", ["a" * 64, "ab" * 32, "abcdefg" * 8])
-    def test_secret_of_few_distinct_characters_is_refused(self, secret: str) -> None:
-        (sentence,) = explain(refused(better_auth_secret=secret))
+    def test_secret_of_few_distinct_characters_is_rejected(self, secret: str) -> None:
+        (sentence,) = explain(rejected(better_auth_secret=secret))
 
         assert sentence.startswith("BETTER_AUTH_SECRET is a well-known or guessable value")
 
     def test_database_url_without_secret_names_both_variables_in_one_sentence(self) -> None:
-        assert explain(refused(database_url=NEON)) == [
+        assert explain(rejected(database_url=NEON)) == [
             "DATABASE_URL is set, so BETTER_AUTH_URL (or BETTER_AUTH_JWKS_URL) or BETTER_AUTH_SECRET must be set too.",
         ]
 
-    def test_secret_that_is_no_text_is_refused_without_showing_a_character(
+    def test_secret_that_is_no_text_is_rejected_without_showing_a_character(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(os.environ, "BETTER_AUTH_SECRET", STRONG + "\udcff")
@@ -182,8 +182,8 @@ class TestDatabaseUrl:
             "https://example.com",
         ],
     )
-    def test_url_of_something_else_is_refused(self, variable: str, url: str) -> None:
-        (sentence,) = explain(refused(better_auth_secret=STRONG, **{variable: url}))
+    def test_url_of_something_else_is_rejected(self, variable: str, url: str) -> None:
+        (sentence,) = explain(rejected(better_auth_secret=STRONG, **{variable: url}))
 
         assert sentence.startswith(f"{variable.upper()} must be a URL that begins with postgresql://")
 
@@ -195,8 +195,8 @@ class TestDatabaseUrl:
             f"postgresql://u:{PASSWORD}%zz@localhost/todo",  # pragma: allowlist secret
         ],
     )
-    def test_url_that_libpq_cannot_read_is_refused(self, url: str) -> None:
-        (sentence,) = explain(refused(better_auth_secret=STRONG, database_url=url))
+    def test_url_that_libpq_cannot_read_is_rejected(self, url: str) -> None:
+        (sentence,) = explain(rejected(better_auth_secret=STRONG, database_url=url))
 
         assert sentence.startswith(("DATABASE_URL cannot be read: ", "DATABASE_URL has the parameter no_such_option,"))
         assert PASSWORD not in sentence
@@ -261,8 +261,8 @@ class TestOrigins:
             "http://[::1",
         ],
     )
-    def test_what_is_no_exact_origin_is_refused(self, origin: str) -> None:
-        (sentence,) = explain(refused(cors_origins=origin))
+    def test_what_is_no_exact_origin_is_rejected(self, origin: str) -> None:
+        (sentence,) = explain(rejected(cors_origins=origin))
 
         assert sentence.startswith("CORS_ORIGINS ")
 
@@ -282,8 +282,8 @@ class TestNumbersAndWords:
         assert settings(log_level=level).log_level == level.upper()
 
     @pytest.mark.parametrize("level", ["verbose", "TRACE", "20", " INFO"])
-    def test_unknown_log_level_is_refused(self, level: str) -> None:
-        assert explain(refused(log_level=level)) == ["LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR."]
+    def test_unknown_log_level_is_rejected(self, level: str) -> None:
+        assert explain(rejected(log_level=level)) == ["LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR."]
 
     @pytest.mark.parametrize(
         ("variable", "value"),
@@ -303,7 +303,7 @@ class TestNumbersAndWords:
             ("SHUTDOWN_GRACE_SECONDS", "0"),
         ],
     )
-    def test_unusable_value_is_refused_in_one_sentence_that_names_the_variable(
+    def test_unusable_value_is_rejected_in_one_sentence_that_names_the_variable(
         self, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(variable, value)
@@ -321,7 +321,7 @@ class TestNumbersAndWords:
         assert given.better_auth_audience == ("api",)
 
     def test_several_errors_are_several_sentences(self) -> None:
-        sentences = explain(refused(better_auth_secret="x", log_level="x", port=-1))
+        sentences = explain(rejected(better_auth_secret="x", log_level="x", port=-1))
 
         assert [sentence.split()[0] for sentence in sentences] == ["BETTER_AUTH_SECRET", "LOG_LEVEL", "PORT"]
 
@@ -395,8 +395,8 @@ class TestSecrecy:
             {"migration_database_url": f"u:{PASSWORD}@localhost", "better_auth_secret": STRONG},
         ],
     )
-    def test_refused_settings_show_neither_secret_nor_password(self, values: dict[str, str]) -> None:
-        error = refused(**values)
+    def test_rejected_settings_show_neither_secret_nor_password(self, values: dict[str, str]) -> None:
+        error = rejected(**values)
         shown = [str(error), repr(error), *explain(error)]
 
         assert [text for text in shown if STRONG[:31] in text or PASSWORD in text] == []
@@ -421,9 +421,9 @@ class TestSecrecy:
 URL = "postgresql://localhost/todo"
 
 
-class TestKeySet:
+class TestJwks:
     @pytest.mark.parametrize(
-        ("url", "key_set", "origin"),
+        ("url", "jwks", "origin"),
         [
             ("https://app.example.com", "https://app.example.com/api/auth/jwks", "https://app.example.com"),
             ("https://app.example.com/", "https://app.example.com/api/auth/jwks", "https://app.example.com"),
@@ -435,10 +435,10 @@ class TestKeySet:
             ("https://a.example/auth/", "https://a.example/auth/jwks", "https://a.example"),
         ],
     )
-    def test_url_of_better_auth_says_all_that_is_needed(self, url: str, key_set: str, origin: str) -> None:
+    def test_url_of_better_auth_says_all_that_is_needed(self, url: str, jwks: str, origin: str) -> None:
         chosen = settings(database_url=URL, better_auth_url=url)
 
-        assert (chosen.jwks_url, chosen.issuers, chosen.audiences) == (key_set, (origin,), (origin,))
+        assert (chosen.jwks_url, chosen.issuers, chosen.audiences) == (jwks, (origin,), (origin,))
         assert chosen.signing_secret() is None
 
     def test_each_part_can_be_set_by_itself(self) -> None:
@@ -453,8 +453,8 @@ class TestKeySet:
         assert chosen.issuers == ("https://b.example", "https://c.example")
         assert chosen.audiences == ("api",)
 
-    def test_key_set_alone_needs_the_names_that_tokens_must_bear(self) -> None:
-        assert explain(refused(better_auth_jwks_url="https://a.example/jwks")) == [
+    def test_jwks_alone_needs_the_names_that_tokens_must_bear(self) -> None:
+        assert explain(rejected(better_auth_jwks_url="https://a.example/jwks")) == [
             (
                 "BETTER_AUTH_JWKS_URL is set, so BETTER_AUTH_URL, or BETTER_AUTH_ISSUER and BETTER_AUTH_AUDIENCE, "
                 "must be set too."
@@ -501,17 +501,17 @@ class TestKeySet:
         ],
     )
     def test_plain_http_elsewhere_must_be_allowed(self, url: str) -> None:
-        assert explain(refused(better_auth_url=url)) == [
-            "The key set's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http."
+        assert explain(rejected(better_auth_url=url)) == [
+            "The JWKS's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http."
         ]
         assert settings(better_auth_url=url, better_auth_allow_http=True).jwks_url == f"{url}/api/auth/jwks"
 
     @pytest.mark.parametrize(
         "url", ["app.example.com", "ftp://a.example", "https://", "https://u:p@a.example", "/jwks"]
     )
-    def test_what_is_no_address_is_refused(self, url: str) -> None:
+    def test_what_is_no_address_is_rejected(self, url: str) -> None:
         for name in ("better_auth_url", "better_auth_jwks_url"):
-            sentences = explain(refused(**{name: url}))
+            sentences = explain(rejected(**{name: url}))
 
             assert sentences == [f"{name.upper()} must be an address such as https://app.example.com."]
 
@@ -545,7 +545,7 @@ def planted(directory: Path, *, text: str = STRONG, mode: int = 0o600, uid: int 
     return words
 
 
-class TestSampleSecretIsRefused:
+class TestSampleSecretIsRejected:
     def test_that_is_none(self, tmp_path: Path) -> None:
         assert planted(tmp_path, text="cut short").startswith(f"{tmp_path}/secret does not hold a secret")
 
@@ -596,6 +596,6 @@ def test_data_directory_may_lie_in_the_users_home(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("url", ["http://localhost:abc", "http://localhost:99999", "http://[::1", "http://localhost:0"])
 def test_address_that_is_none_is_named_without_a_traceback(url: str) -> None:
-    (sentence,) = explain(refused(better_auth_url=url))
+    (sentence,) = explain(rejected(better_auth_url=url))
 
     assert sentence == "BETTER_AUTH_URL must be an address such as https://app.example.com."

@@ -22,7 +22,7 @@ from todo_api.settings import Settings
 
 PACKAGE = Path(todo_api.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-GUARDED = "/api/{user_id}"
+PROTECTED = "/api/{user_id}"
 STARTS: tuple[Literal["first", "cursor", "offset"], ...] = ("first", "cursor", "offset")
 OF_NO_OWNER = {"SCHEMA_STATE", "TRANSACTION_PREAMBLE"}
 STATEMENTS = {
@@ -70,27 +70,27 @@ def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 class TestRoutes:
-    def test_guarded_routes_are_the_documented_ones(self, app: FastAPI) -> None:
-        guarded = {(method, path) for method, path in endpoints(app) if path.startswith("/api")}
+    def test_protected_routes_are_the_documented_ones(self, app: FastAPI) -> None:
+        protected = {(method, path) for method, path in endpoints(app) if path.startswith("/api")}
 
-        assert guarded - {("HEAD", path) for _, path in guarded} == {
-            ("GET", f"{GUARDED}/tasks"),
-            ("POST", f"{GUARDED}/tasks"),
-            ("GET", f"{GUARDED}/tasks/{{id}}"),
-            ("PUT", f"{GUARDED}/tasks/{{id}}"),
-            ("DELETE", f"{GUARDED}/tasks/{{id}}"),
-            ("PATCH", f"{GUARDED}/tasks/{{id}}/complete"),
+        assert protected - {("HEAD", path) for _, path in protected} == {
+            ("GET", f"{PROTECTED}/tasks"),
+            ("POST", f"{PROTECTED}/tasks"),
+            ("GET", f"{PROTECTED}/tasks/{{id}}"),
+            ("PUT", f"{PROTECTED}/tasks/{{id}}"),
+            ("DELETE", f"{PROTECTED}/tasks/{{id}}"),
+            ("PATCH", f"{PROTECTED}/tasks/{{id}}/complete"),
         }
 
-    def test_every_guarded_route_takes_the_owner(self, app: FastAPI) -> None:
-        guarded = {key: endpoint for key, endpoint in endpoints(app).items() if key[1].startswith(GUARDED)}
+    def test_every_protected_route_takes_the_owner(self, app: FastAPI) -> None:
+        protected = {key: endpoint for key, endpoint in endpoints(app).items() if key[1].startswith(PROTECTED)}
         without = [
             key
-            for key, endpoint in guarded.items()
+            for key, endpoint in protected.items()
             if Owner not in get_type_hints(endpoint, include_extras=True).values()
         ]
 
-        assert len(guarded) >= 6
+        assert len(protected) >= 6
         assert without == []
 
     def test_no_endpoint_takes_a_raw_user_id(self, app: FastAPI) -> None:
@@ -101,7 +101,7 @@ class TestRoutes:
         assert named == []
 
     def test_no_route_outside_the_guard_names_a_user(self, app: FastAPI) -> None:
-        assert [path for _, path in endpoints(app) if "user" in path and not path.startswith(f"{GUARDED}/")] == []
+        assert [path for _, path in endpoints(app) if "user" in path and not path.startswith(f"{PROTECTED}/")] == []
 
 
 class TestStatements:

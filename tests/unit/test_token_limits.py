@@ -253,7 +253,7 @@ class TestBothTypes:
 
         play(work)
 
-    def test_key_id_that_is_no_text_is_refused(self) -> None:
+    def test_key_id_that_is_no_text_is_rejected(self) -> None:
         async def work(both: Both) -> None:
             with pytest.raises(InvalidToken) as caught:
                 await both.verify(forge(payload(), {"alg": "EdDSA", "kid": 7}))

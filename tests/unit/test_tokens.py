@@ -85,8 +85,8 @@ def cookie_cache(**more: Any) -> dict[str, Any]:
     }
 
 
-def refusal(verifier: Verifier, token: bytes) -> InvalidToken:
-    """The refusal of the token."""
+def rejection(verifier: Verifier, token: bytes) -> InvalidToken:
+    """The rejection of the token."""
     with pytest.raises(InvalidToken) as caught:
         verifier.verify(token)
     return caught.value
@@ -137,17 +137,17 @@ class TestGenuineToken:
 
         assert Verifier(secret, clock=clock).verify(token).subject == USER
 
-    def test_token_of_8_kib_is_accepted_and_the_next_longer_is_refused(self, verifier: Verifier) -> None:
+    def test_token_of_8_kib_is_accepted_and_the_next_longer_is_rejected(self, verifier: Verifier) -> None:
         by_length = {len(token): token for token in (forge(payload(pad="x" * size)) for size in range(5900, 6100))}
         longest = max(length for length in by_length if length <= 8192)
         too_long = min(length for length in by_length if length > 8192)
 
         assert longest >= 8190
         assert verifier.verify(by_length[longest]).subject == USER
-        assert refusal(verifier, by_length[too_long])
+        assert rejection(verifier, by_length[too_long])
 
-    def test_longest_token_is_refused_unread(self, verifier: Verifier) -> None:
-        reasons = {refusal(verifier, content).reason for content in (b"x" * 8193, b"." * 8193, forge(b"x" * 9000))}
+    def test_longest_token_is_rejected_unread(self, verifier: Verifier) -> None:
+        reasons = {rejection(verifier, content).reason for content in (b"x" * 8193, b"." * 8193, forge(b"x" * 9000))}
 
         assert len(reasons) == 1
 
@@ -156,53 +156,53 @@ class TestSignature:
     @pytest.mark.parametrize(
         "alg", ["none", "None", "NONE", "nOnE", "", None, "hs256", "Hs256", "HS256 ", ["HS256"], 0]
     )
-    def test_other_spelling_of_the_algorithm_is_refused_signed_or_not(self, verifier: Verifier, alg: Any) -> None:
+    def test_other_spelling_of_the_algorithm_is_rejected_signed_or_not(self, verifier: Verifier, alg: Any) -> None:
         signed = forge(payload(), {"alg": alg})
 
-        assert refusal(verifier, signed)
-        assert refusal(verifier, signed.rpartition(b".")[0] + b".")
+        assert rejection(verifier, signed)
+        assert rejection(verifier, signed.rpartition(b".")[0] + b".")
 
     @pytest.mark.parametrize(
         ("alg", "digest"),
         [("HS384", "sha384"), ("HS512", "sha512"), ("HS384", "sha256"), ("HS512", "sha256"), ("HS256", "sha512")],
     )
-    def test_other_digest_is_refused(self, verifier: Verifier, alg: str, digest: str) -> None:
-        assert refusal(verifier, forge(payload(), {"alg": alg}, digest=digest))
+    def test_other_digest_is_rejected(self, verifier: Verifier, alg: str, digest: str) -> None:
+        assert rejection(verifier, forge(payload(), {"alg": alg}, digest=digest))
 
     @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "Ed25519", "A128KW", "unknown"])
     def test_algorithm_of_another_type_of_token_is_rejected(self, verifier: Verifier, alg: str) -> None:
-        assert refusal(verifier, forge(payload(), {"alg": alg}))
+        assert rejection(verifier, forge(payload(), {"alg": alg}))
 
-    def test_header_without_algorithm_is_refused(self, verifier: Verifier) -> None:
-        assert refusal(verifier, forge(payload(), {"typ": "JWT"}))
+    def test_header_without_algorithm_is_rejected(self, verifier: Verifier) -> None:
+        assert rejection(verifier, forge(payload(), {"typ": "JWT"}))
 
     @pytest.mark.parametrize("crit", [["exp"], ["b64"], [], None, "exp", {}])
-    def test_crit_header_is_refused(self, verifier: Verifier, crit: Any) -> None:
-        assert refusal(verifier, forge(payload(), {"alg": "HS256", "crit": crit, "exp": NOW, "b64": True}))
+    def test_crit_header_is_rejected(self, verifier: Verifier, crit: Any) -> None:
+        assert rejection(verifier, forge(payload(), {"alg": "HS256", "crit": crit, "exp": NOW, "b64": True}))
 
-    def test_unencoded_payload_is_refused(self, verifier: Verifier) -> None:
-        assert refusal(verifier, forge(payload(), {"alg": "HS256", "b64": False, "crit": ["b64"]}))
-        assert refusal(verifier, forge(payload(), {"alg": "HS256", "b64": False}))
+    def test_unencoded_payload_is_rejected(self, verifier: Verifier) -> None:
+        assert rejection(verifier, forge(payload(), {"alg": "HS256", "b64": False, "crit": ["b64"]}))
+        assert rejection(verifier, forge(payload(), {"alg": "HS256", "b64": False}))
 
     @pytest.mark.parametrize(
         "key",
         [b"", b"x" * 32, SECRET.upper().encode(), SECRET[:-1].encode(), bytes.fromhex(SECRET), b"\n" + SECRET.encode()],
     )
-    def test_wrong_secret_is_refused(self, verifier: Verifier, key: bytes) -> None:
-        assert refusal(verifier, forge(payload(), key=key))
+    def test_wrong_secret_is_rejected(self, verifier: Verifier, key: bytes) -> None:
+        assert rejection(verifier, forge(payload(), key=key))
 
     def test_key_inside_the_token_is_not_trusted(self, verifier: Verifier) -> None:
         key = b"the attacker's own key, 32 bytes"
         jwk = {"kty": "oct", "alg": "HS256", "k": segment(key).decode()}
 
-        assert refusal(verifier, forge(payload(), {"alg": "HS256", "jwk": jwk}, key=key))
+        assert rejection(verifier, forge(payload(), {"alg": "HS256", "jwk": jwk}, key=key))
 
-    def test_payload_of_another_user_under_the_same_signature_is_refused(self, verifier: Verifier) -> None:
+    def test_payload_of_another_user_under_the_same_signature_is_rejected(self, verifier: Verifier) -> None:
         header, _, signature = forge(payload()).split(b".")
 
-        assert refusal(verifier, b".".join([header, segment(payload(sub="mallory")), signature]))
+        assert rejection(verifier, b".".join([header, segment(payload(sub="mallory")), signature]))
 
-    def test_any_changed_character_is_refused(self, verifier: Verifier) -> None:
+    def test_any_changed_character_is_rejected(self, verifier: Verifier) -> None:
         token = forge(payload())
         verifier.verify(token)
         changed = [
@@ -210,28 +210,28 @@ class TestSignature:
             for index in range(len(token))
         ]
 
-        assert all(refusal(verifier, other) for other in changed)
+        assert all(rejection(verifier, other) for other in changed)
 
-    def test_any_truncation_is_refused(self, verifier: Verifier) -> None:
+    def test_any_truncation_is_rejected(self, verifier: Verifier) -> None:
         token = forge(payload())
         verifier.verify(token)
 
-        assert all(refusal(verifier, token[:length]) for length in range(len(token)))
-        assert all(refusal(verifier, token[start:]) for start in range(1, len(token)))
+        assert all(rejection(verifier, token[:length]) for length in range(len(token)))
+        assert all(rejection(verifier, token[start:]) for start in range(1, len(token)))
 
     @pytest.mark.parametrize("padding", [b"=", b"==", b"===", b"===="])
     @pytest.mark.parametrize("place", [0, 1, 2])
-    def test_padding_is_refused(self, verifier: Verifier, padding: bytes, place: int) -> None:
+    def test_padding_is_rejected(self, verifier: Verifier, padding: bytes, place: int) -> None:
         segments = forge(payload()).split(b".")
         segments[place] += padding
 
-        assert refusal(verifier, b".".join(segments))
+        assert rejection(verifier, b".".join(segments))
 
-    def test_padding_that_is_signed_is_refused(self, verifier: Verifier) -> None:
+    def test_padding_that_is_signed_is_rejected(self, verifier: Verifier) -> None:
         signed = base64.urlsafe_b64encode(json.dumps(HS256).encode()) + b"." + segment(payload())
         assert b"=" in signed
 
-        assert refusal(verifier, signed + b"." + segment(hmac.digest(SECRET.encode(), signed, "sha256")))
+        assert rejection(verifier, signed + b"." + segment(hmac.digest(SECRET.encode(), signed, "sha256")))
 
     @pytest.mark.parametrize(
         "token",
@@ -254,17 +254,17 @@ class TestSignature:
         ],
         ids=range(15),
     )
-    def test_what_is_no_token_at_all_is_refused(self, verifier: Verifier, token: bytes) -> None:
-        assert refusal(verifier, token)
+    def test_what_is_no_token_at_all_is_rejected(self, verifier: Verifier, token: bytes) -> None:
+        assert rejection(verifier, token)
 
     @pytest.mark.parametrize(("before", "after"), [(b"", b"\n"), (b" ", b""), (b"", b"."), (b".", b""), (b"", b".x")])
-    def test_anything_around_a_genuine_token_is_refused(self, verifier: Verifier, before: bytes, after: bytes) -> None:
-        assert refusal(verifier, before + forge(payload()) + after)
+    def test_anything_around_a_genuine_token_is_rejected(self, verifier: Verifier, before: bytes, after: bytes) -> None:
+        assert rejection(verifier, before + forge(payload()) + after)
 
 
 class TestTimes:
     def test_exp_is_required(self, verifier: Verifier) -> None:
-        assert refusal(verifier, forge(without("exp")))
+        assert rejection(verifier, forge(without("exp")))
 
     @pytest.mark.parametrize(
         "exp",
@@ -293,16 +293,16 @@ class TestTimes:
             "-" + "9" * 400,
         ],
     )
-    def test_unusable_exp_is_refused(self, verifier: Verifier, exp: str) -> None:
-        assert not refusal(verifier, forge(raw(exp=exp))).expired
+    def test_unusable_exp_is_rejected(self, verifier: Verifier, exp: str) -> None:
+        assert not rejection(verifier, forge(raw(exp=exp))).expired
 
     @pytest.mark.parametrize("exp", [f"{NOW + 900}.5", f"{NOW + 900}.0", "1.9e9", "19E8", "4102444800"])
     def test_whole_or_finite_number_is_accepted_as_exp(self, verifier: Verifier, exp: str) -> None:
         assert verifier.verify(forge(raw(exp=exp))).expires_at == float(exp)
 
     @pytest.mark.parametrize("exp", [0, 1, NOW - 86400, NOW - 31, NOW - 30.5])
-    def test_expired_token_is_refused_as_such(self, verifier: Verifier, exp: float) -> None:
-        assert refusal(verifier, forge(payload(exp=exp))).expired
+    def test_expired_token_is_rejected_as_such(self, verifier: Verifier, exp: float) -> None:
+        assert rejection(verifier, forge(payload(exp=exp))).expired
 
     def test_token_is_good_until_exp(self, verifier: Verifier, clock: Clock) -> None:
         token = forge(payload(exp=NOW + 60))
@@ -310,13 +310,13 @@ class TestTimes:
 
         assert verifier.verify(token).subject == USER
 
-    def test_token_verified_before_is_refused_once_expired(self, verifier: Verifier, clock: Clock) -> None:
+    def test_token_verified_before_is_rejected_once_expired(self, verifier: Verifier, clock: Clock) -> None:
         token = forge(payload(exp=NOW + 60))
         verifier.verify(token)
         clock.now = NOW + 60 + 31
 
-        assert refusal(verifier, token).expired
-        assert refusal(verifier, token).expired
+        assert rejection(verifier, token).expired
+        assert rejection(verifier, token).expired
 
     def test_each_token_expires_by_itself(self, verifier: Verifier, clock: Clock) -> None:
         short, long = forge(payload(exp=NOW + 60)), forge(payload(exp=NOW + 900))
@@ -324,13 +324,13 @@ class TestTimes:
         verifier.verify(long)
         clock.now = NOW + 100
 
-        assert refusal(verifier, short).expired
+        assert rejection(verifier, short).expired
         assert verifier.verify(long).expires_at == NOW + 900
 
     @pytest.mark.parametrize("name", ["nbf", "iat"])
     @pytest.mark.parametrize("moment", [NOW + 31, NOW + 86400, NOW * 1000, -1, True, f"{NOW}", [], {}])
-    def test_nbf_or_iat_in_the_future_or_unusable_is_refused(self, verifier: Verifier, name: str, moment: Any) -> None:
-        assert not refusal(verifier, forge(payload(**{name: moment}))).expired
+    def test_nbf_or_iat_in_the_future_or_unusable_is_rejected(self, verifier: Verifier, name: str, moment: Any) -> None:
+        assert not rejection(verifier, forge(payload(**{name: moment}))).expired
 
     @pytest.mark.parametrize("name", ["nbf", "iat"])
     @pytest.mark.parametrize("moment", [NOW, NOW - 1, NOW - 0.5, NOW - 86400 * 365, 0])
@@ -340,10 +340,10 @@ class TestTimes:
     def test_iat_may_be_absent(self, verifier: Verifier) -> None:
         assert verifier.verify(forge(without("iat"))).subject == USER
 
-    def test_token_refused_for_nbf_is_accepted_when_its_time_has_come(self, verifier: Verifier, clock: Clock) -> None:
+    def test_token_rejected_for_nbf_is_accepted_when_its_time_has_come(self, verifier: Verifier, clock: Clock) -> None:
         token = forge(payload(nbf=NOW + 60))
 
-        assert refusal(verifier, token)
+        assert rejection(verifier, token)
         clock.now = NOW + 60
         assert verifier.verify(token).subject == USER
 
@@ -371,13 +371,13 @@ class TestSubject:
             r'"\ud800"',
         ],
     )
-    def test_unusable_subject_is_refused(self, verifier: Verifier, subject: str) -> None:
-        assert refusal(verifier, forge(raw(sub=subject)))
+    def test_unusable_subject_is_rejected(self, verifier: Verifier, subject: str) -> None:
+        assert rejection(verifier, forge(raw(sub=subject)))
 
     @pytest.mark.parametrize("subject", ['""', "1", "null", "false", "[]", r'"a\u0000"'])
-    def test_unusable_subject_beside_a_good_session_is_refused(self, verifier: Verifier, subject: str) -> None:
+    def test_unusable_subject_beside_a_good_session_is_rejected(self, verifier: Verifier, subject: str) -> None:
         session = {name: json.dumps(value) for name, value in cookie_cache().items()}
-        assert refusal(verifier, forge(raw(**{**session, "sub": subject})))
+        assert rejection(verifier, forge(raw(**{**session, "sub": subject})))
 
     @pytest.mark.parametrize(
         "claims",
@@ -394,8 +394,8 @@ class TestSubject:
             {"session": {"userId": USER}},
         ],
     )
-    def test_token_without_subject_or_session_is_refused(self, verifier: Verifier, claims: dict[str, Any]) -> None:
-        assert refusal(verifier, forge({"iat": NOW, "exp": NOW + 3600, **claims}))
+    def test_token_without_subject_or_session_is_rejected(self, verifier: Verifier, claims: dict[str, Any]) -> None:
+        assert rejection(verifier, forge({"iat": NOW, "exp": NOW + 3600, **claims}))
 
 
 class TestCookieCache:
@@ -436,24 +436,24 @@ class TestCookieCache:
             {"session": {"userId": "\ud800"}, "user": {"id": "\ud800"}},
         ],
     )
-    def test_session_and_user_that_do_not_agree_on_a_usable_id_are_refused(
+    def test_session_and_user_that_do_not_agree_on_a_usable_id_are_rejected(
         self, verifier: Verifier, more: dict[str, Any]
     ) -> None:
-        assert refusal(verifier, forge(cookie_cache(**more)))
+        assert rejection(verifier, forge(cookie_cache(**more)))
 
     @pytest.mark.parametrize("name", ["session", "user", "exp"])
     def test_nothing_of_it_may_be_missing(self, verifier: Verifier, name: str) -> None:
         claims = cookie_cache()
         del claims[name]
 
-        assert refusal(verifier, forge(claims))
+        assert rejection(verifier, forge(claims))
 
     def test_it_expires_like_any_other(self, verifier: Verifier, clock: Clock) -> None:
         token = forge(cookie_cache())
         verifier.verify(token)
         clock.now = NOW + 300 + 31
 
-        assert refusal(verifier, token).expired
+        assert rejection(verifier, token).expired
 
 
 class TestPayload:
@@ -484,11 +484,11 @@ class TestPayload:
         ],
         ids=range(21),
     )
-    def test_what_is_no_json_object_is_refused(self, verifier: Verifier, content: bytes) -> None:
+    def test_what_is_no_json_object_is_rejected(self, verifier: Verifier, content: bytes) -> None:
         token = forge(content)
         assert len(token) <= 8192
 
-        assert not refusal(verifier, token).expired
+        assert not rejection(verifier, token).expired
 
     @pytest.mark.parametrize(
         "content",
@@ -503,8 +503,8 @@ class TestPayload:
         ],
         ids=range(7),
     )
-    def test_name_that_occurs_twice_is_refused(self, verifier: Verifier, content: bytes) -> None:
-        assert not refusal(verifier, forge(content)).expired
+    def test_name_that_occurs_twice_is_rejected(self, verifier: Verifier, content: bytes) -> None:
+        assert not rejection(verifier, forge(content)).expired
 
     @pytest.mark.parametrize("name", ["email", "name"])
     @pytest.mark.parametrize("value", ["1", "null", "true", "[]", '{"a":1}', r'"a\u0000b"', r'"\ud800"', r'"x\udfffy"'])
@@ -560,8 +560,8 @@ class TestIssuerAndAudience:
             {"iss": "other", "aud": "api"},
         ],
     )
-    def test_other_names_are_refused(self, strict: Verifier, more: dict[str, Any]) -> None:
-        assert refusal(strict, forge(payload(**more)))
+    def test_other_names_are_rejected(self, strict: Verifier, more: dict[str, Any]) -> None:
+        assert rejection(strict, forge(payload(**more)))
 
     @pytest.mark.parametrize("more", [{"iss": "https://evil.example"}, {"aud": "other"}, {"aud": ["other"]}])
     def test_any_name_is_accepted_where_the_settings_name_none(self, verifier: Verifier, more: dict[str, Any]) -> None:
@@ -570,19 +570,19 @@ class TestIssuerAndAudience:
     @pytest.mark.parametrize("more", [{"iss": "https://evil.example"}, {"aud": "other"}])
     def test_cookie_cache_token_is_held_to_them_as_well(self, strict: Verifier, more: dict[str, Any]) -> None:
         assert strict.verify(forge(cookie_cache())).subject == USER
-        assert refusal(strict, forge(cookie_cache(**more)))
+        assert rejection(strict, forge(cookie_cache(**more)))
 
 
 def test_two_verifiers_share_nothing(verifier: Verifier, clock: Clock) -> None:
     token = forge(payload())
     verifier.verify(token)
 
-    assert refusal(Verifier("another secret of 32 bytes or more", clock=clock), token)
+    assert rejection(Verifier("another secret of 32 bytes or more", clock=clock), token)
 
 
 class TestReason:
     def hostile(self) -> Iterator[bytes]:
-        """Tokens that carry a canary wherever one fits, each refused for another reason."""
+        """Tokens that carry a canary wherever one fits, each rejected for another reason."""
         yield CANARY.encode()
         yield f"{CANARY}.{CANARY}.{CANARY}".encode()
         yield CANARY.encode() * 600
@@ -608,7 +608,7 @@ class TestReason:
     def test_it_holds_no_part_of_the_token(self, clock: Clock) -> None:
         strict = Verifier(SECRET, issuers=(ISSUER,), audiences=(ISSUER,), clock=clock)
         for token in self.hostile():
-            error = refusal(strict, token)
+            error = rejection(strict, token)
             shown = f"{error.reason} {error} {error!r}"
             parts = {token[start : start + 6].decode() for start in range(len(token) - 5)}
 
@@ -616,15 +616,15 @@ class TestReason:
 
     def test_reasons_are_a_small_closed_set(self, clock: Clock) -> None:
         strict = Verifier(SECRET, issuers=(ISSUER,), audiences=(ISSUER,), clock=clock)
-        reasons = {refusal(strict, token).reason for token in self.hostile()}
-        again = {refusal(strict, token.replace(b"Y2FuYXJ5", b"Y2FuYXJx")).reason for token in self.hostile()}
+        reasons = {rejection(strict, token).reason for token in self.hostile()}
+        again = {rejection(strict, token.replace(b"Y2FuYXJ5", b"Y2FuYXJx")).reason for token in self.hostile()}
 
         assert 5 <= len(reasons) <= 30
         assert again <= reasons | {"InvalidSignatureError"}
 
     def test_only_an_expired_token_is_called_expired(self, verifier: Verifier) -> None:
-        assert refusal(verifier, forge(payload(exp=NOW - 60))).expired
-        assert not refusal(verifier, forge(payload(exp=NOW - 60), key=b"x" * 32)).expired
+        assert rejection(verifier, forge(payload(exp=NOW - 60))).expired
+        assert not rejection(verifier, forge(payload(exp=NOW - 60), key=b"x" * 32)).expired
 
 
 class TestSign:

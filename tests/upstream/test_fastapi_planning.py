@@ -108,9 +108,9 @@ def test_route_has_no_other_options_that_a_plan_would_drop() -> None:
         for what in ("by_alias", "exclude", "exclude_defaults", "exclude_none", "exclude_unset", "include")
     }
     planned = {"dependencies", "dependency_overrides_provider", "endpoint", "max_body_size", "methods", "path", "self"}
-    refused = {"form_limits", "response_class", "strict_content_type"}
+    rejected = {"form_limits", "response_class", "strict_content_type"}
 
-    assert set(signature(APIRoute.__init__).parameters) == of_the_document | of_a_model | planned | refused
+    assert set(signature(APIRoute.__init__).parameters) == of_the_document | of_a_model | planned | rejected
 
 
 def test_dependencies_of_routers_come_first_and_without_a_name() -> None:

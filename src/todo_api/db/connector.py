@@ -29,7 +29,7 @@ EXCLUSIVE_LOAD = 1_000_000
 """A connection that somebody has for themselves is taken only when there is no other."""
 
 MAX_SECONDS_PER_HOST = 2
-"""How long an attempt waits for each of several hosts: they are tried in turn, and the first may be a primary that
+"""How long an attempt waits for each of several hosts: they are tried one after another, and the first may be a primary that
 has frozen, while a server that sleeps and takes longer to wake has one address."""
 
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 0.5

@@ -30,7 +30,7 @@ class SchemaMissing(DatabaseError):
 
 
 class StatementFailed(DatabaseError):
-    """PostgreSQL refused the statement for good: a fault of ours."""
+    """PostgreSQL rejected the statement for good: a fault of ours."""
 
 
 def from_sqlstate(code: str) -> DatabaseError:

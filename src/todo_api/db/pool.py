@@ -82,7 +82,7 @@ class Pool:
         Raises:
             Unavailable: the database cannot be reached, is too slow, too busy, or the queue is full.
             SchemaMissing: the database is not migrated.
-            StatementFailed: PostgreSQL refused the statement.
+            StatementFailed: PostgreSQL rejected the statement.
         """
         if self._under_way >= self._limits.pending:
             raise Unavailable("too many statements under way")

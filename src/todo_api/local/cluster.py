@@ -35,7 +35,7 @@ SOCKET_NAME = ".s.PGSQL.5432"
 # Independent of the machine: its locales, and how much shared memory a container gives out.
 INITDB = (
     "--username=postgres",
-    "--auth-local=trust",  # whoever passes the directory's mode, and the socket's, is its owner or root
+    "--auth-local=trust",  # who passes the directory's mode, and the socket's, is its owner or root
     "--auth-host=reject",
     "--encoding=UTF8",
     "--no-locale",

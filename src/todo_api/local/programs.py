@@ -124,8 +124,8 @@ def shell_safe(programs: Path) -> Iterator[Path]:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of PostgreSQL's programs: nothing of ``PG*``, no locale, and none of our secrets."""
-    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
-    return {"PATH": os.defpath, "LC_ALL": "C", **kept, **more}
+    inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
+    return {"PATH": os.defpath, "LC_ALL": "C", **inherited, **more}
 
 
 def _published_copy(installation: Path) -> Path:

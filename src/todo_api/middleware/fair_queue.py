@@ -75,7 +75,7 @@ class FairQueue:
             expiry.cancel()
 
     def release(self, user: str) -> None:
-        """Give a slot back; it goes to the user whose turn it is."""
+        """Give a slot back; it goes to the user who got one longest ago."""
         self._free += 1
         self._held[user] -= 1
         if not self._held[user]:

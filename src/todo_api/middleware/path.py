@@ -1,4 +1,4 @@
-"""The path of a request, read once: what guards, finds and serves a resource all see the same."""
+"""The path of a request, read once: what authenticates, finds and serves a resource all see the same."""
 
 import re
 from typing import Final

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from todo_api.auth import Authentication, is_guarded
+from todo_api.auth import Authentication, requires_token
 from todo_api.middleware.access_log import log_request, request_id_of
 from todo_api.middleware.cors import Cors
 from todo_api.middleware.errors import SHUTTING_DOWN, response_to
@@ -30,7 +30,7 @@ class RequestMiddleware:
         app: what the server's lifespan goes to.
         dispatch: finds the resource of a path, and answers requests for it.
         handlers: FastAPI's exception handlers, by class of exception.
-        authentication: verifies the token of a guarded request.
+        authentication: verifies the token of a request that requires one.
         cors: which origins' scripts may read a response.
         queue: bounds what is worked on at once; None does not.
         loopback_only: whether only loopback names are answered as ``Host``.
@@ -92,8 +92,8 @@ class RequestMiddleware:
         answer = reject_foreign_host(scope, headers) if self._loopback_only else None
         if answer is None:
             answer = self._cors.preflight(scope, headers)
-        guarded = is_guarded(scope["path"])
-        if answer is None and guarded:
+        protected = requires_token(scope["path"])
+        if answer is None and protected:
             answer = await self._authenticate(scope, headers)
         if answer is None and resource is None and scope["path"].count("/") != len(segments) - 1:
             answer = respond(scope, 404)  # FastAPI's router would take an encoded slash for one between segments
@@ -102,7 +102,7 @@ class RequestMiddleware:
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
-        if not guarded or self._queue is None:
+        if not protected or self._queue is None:
             await self._dispatch(scope, receive, response.send)
             return
         user = scope["owner"].subject

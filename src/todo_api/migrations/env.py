@@ -1,4 +1,4 @@
-"""Run by Alembic: only our own tables are ever looked at, whoever else lives in the database."""
+"""Run by Alembic: only our own tables are ever looked at, whatever else is in the database."""
 
 from alembic import context
 

@@ -2,7 +2,7 @@
 
 from todo_api.observability.events import (
     REQUEST_ID,
-    AuthRefused,
+    AuthRejected,
     AuthUnavailable,
     DatabaseFailed,
     Event,
@@ -19,7 +19,7 @@ __all__ = [
     "METRICS",
     "METRICS_CONTENT_TYPE",
     "REQUEST_ID",
-    "AuthRefused",
+    "AuthRejected",
     "AuthUnavailable",
     "DatabaseFailed",
     "Event",

@@ -28,7 +28,7 @@ class TaskEvent(Struct, frozen=True):
     task_id: int
 
 
-class AuthRefused(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="auth.refused"):
+class AuthRejected(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="auth.refused"):
     """A request without a usable token, or with another user's: then ``user_id`` is whose token it was."""
 
     reason: str
@@ -42,7 +42,7 @@ class DatabaseFailed(Struct, frozen=True, tag_field="event", tag="database.faile
 
 
 class AuthUnavailable(Struct, frozen=True, tag_field="event", tag="auth.unavailable"):
-    """A token that could not be checked for want of a key set."""
+    """A token that could not be checked, because there is no JWKS."""
 
     reason: str
 
@@ -63,7 +63,7 @@ class RequestServed(Struct, frozen=True, tag_field="event", tag="request"):
     milliseconds: float
 
 
-Event = TaskEvent | AuthRefused | DatabaseFailed | AuthUnavailable | RequestFailed | RequestServed
+Event = TaskEvent | AuthRejected | DatabaseFailed | AuthUnavailable | RequestFailed | RequestServed
 
 
 def failure_event(error: BaseException) -> RequestFailed:

@@ -22,7 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from todo_api.observability.events import AuthRefused, Event, RequestServed, TaskEvent
+from todo_api.observability.events import AuthRejected, Event, RequestServed, TaskEvent
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -86,7 +86,7 @@ class Metrics(Collector):
             durations.seconds += seconds
         elif isinstance(event, TaskEvent):
             self._counts["todo_task_events", event.event.value] += 1
-        elif isinstance(event, AuthRefused):
+        elif isinstance(event, AuthRejected):
             self._counts["todo_auth_refusals", event.reason] += 1
         else:
             self._counts["todo_failures", str(event.__struct_config__.tag)] += 1

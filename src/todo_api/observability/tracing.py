@@ -33,7 +33,7 @@ class Provider(Protocol):
 
 
 def exporting_to(endpoint: str, version: str) -> Provider:
-    """Spans in batches to ``endpoint``, the base URL of an OTLP collector that speaks HTTP.
+    """Spans in batches to ``endpoint``, the base URL of an OTLP collector over HTTP.
 
     The standard ``OTEL_*`` variables (service name, sampler, headers, batch times) are honoured.
 

@@ -1,1 +1,1 @@
-"""The endpoints: each module speaks HTTP for one noun."""
+"""The endpoints: one module for each noun."""

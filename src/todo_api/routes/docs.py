@@ -2,7 +2,7 @@
 
 Every asset is served from here, and every link is relative, so that the pages work below a prefix that a
 proxy strips. With a sample secret the documentation signs its reader in as the sample user, so that "Try
-it out" works at once. That is for the zero-configuration mode alone: whoever opens the page gets the token.
+it out" works at once. That is for the zero-configuration mode alone: anybody who opens the page gets the token.
 """
 
 import json

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from todo_api.auth import is_guarded
+from todo_api.auth import requires_token
 from todo_api.models import TASK_EXAMPLE, TaskRead
 from todo_api.problems import FieldError, ProblemDetails
 
@@ -38,7 +38,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _correct(operation)
-                if is_guarded(path):
+                if requires_token(path):
                     operation["security"] = [{"bearer": []}]
         document["security"] = []  # of all others
         _add_components(document["components"])

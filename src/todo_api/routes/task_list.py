@@ -124,7 +124,7 @@ Page = Annotated[ListQuery, Depends(_list_query)]
 
 @lru_cache(CACHED_QUERIES)
 def _read(query_string: bytes) -> ListQuery:
-    """What a query string asks of a list, whoever's it is.
+    """What a query string says of a list, of whichever user.
 
     Raises:
         RequestValidationError: values are no values of their parameters, or contradict each other.

@@ -1,7 +1,7 @@
 """The six task endpoints.
 
 Each reads its input, runs one statement, logs what was written and answers. What it takes is in its
-signature; what it refuses is in its ``responses``.
+signature; its error responses are in ``responses``.
 """
 
 import hashlib

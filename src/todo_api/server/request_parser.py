@@ -44,7 +44,7 @@ class Rejected(Exception):
 
 
 class RequestParser:
-    """Takes heads and bodies, in turn, from the beginning of ``received``."""
+    """Takes heads and bodies, one after another, from the beginning of ``received``."""
 
     def __init__(self) -> None:
         self.received = b""  # what is not parsed yet

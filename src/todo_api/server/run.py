@@ -59,14 +59,14 @@ def run(
     client_seconds: float,
     keep_alive_seconds: float,
 ) -> None:
-    """Serve an application until SIGTERM, SIGINT or SIGHUP; requests in flight finish first.
+    """Serve an application until SIGTERM, SIGINT or SIGHUP; requests under way finish first.
 
     Args:
         app: the application's import string, ``package.module:name``.
         hooks: what the application's side does for the server.
         sockets: what ``listen`` returned.
         workers: how many processes serve.
-        grace_seconds: how long requests in flight may take to finish after the signal.
+        grace_seconds: how long requests under way may take to finish after the signal.
         client_seconds: how long a client may take to send a request, and to begin to take a response.
         keep_alive_seconds: how long a connection may stay open between two requests.
 
