@@ -247,7 +247,10 @@ def _secret(settings: Settings) -> SecretStr:
 
 def _doctor(_: argparse.Namespace) -> int:
     logging.disable()  # the findings say it
-    findings = examine(load_settings(), _piped_token())
+    try:
+        findings = examine(load_settings(), _piped_token())
+    finally:
+        logging.disable(logging.NOTSET)
     for finding in findings:
         print(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.what}")
     return int(not all(finding.ok for finding in findings))

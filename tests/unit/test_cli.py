@@ -316,10 +316,9 @@ def test_doctor_asks_nothing_of_an_absent_standard_input(
     monkeypatch.setenv("DATABASE_URL", worker_database)
     monkeypatch.setenv("BETTER_AUTH_SECRET", SECRET)
     monkeypatch.setattr(sys, "stdin", None)
-    try:
-        assert main(["doctor"]) == 0
-    finally:
-        logging.disable(logging.NOTSET)
+
+    assert main(["doctor"]) == 0
+    assert not logging.root.manager.disable
     assert "WRONG" not in capsys.readouterr().out
 
 
