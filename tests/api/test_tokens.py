@@ -520,7 +520,7 @@ class TestTricksWithThePrefix:
         assert ask(server, trick.format(user=alice.id), token(alice.id)).status < 500
 
     @pytest.mark.parametrize("target", ["/api/", "/api//", "/api/x", "/api/x/", "/api/x/y", "/%61pi/x/tasks"])
-    def test_everything_below_the_prefix_is_guarded(self, server: Server, target: str) -> None:
+    def test_everything_below_the_prefix_requires_a_token(self, server: Server, target: str) -> None:
         answer = ask(server, target)
 
         assert answer.status in ({401, 404} if target == "/api/" else {401})
