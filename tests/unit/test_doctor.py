@@ -1,5 +1,6 @@
 """``todo-api doctor`` says in plain words what is wrong, and shows neither token nor secret."""
 
+import logging
 import os
 import re
 import subprocess
@@ -43,7 +44,10 @@ def doctor(
                 patched.setenv(name, value)
             patched.chdir(tmp_path)
             patched.setattr(sys, "stdin", stdin)
-            status = main(["doctor"])
+            try:
+                status = main(["doctor"])
+            finally:
+                logging.disable(logging.NOTSET)
         printed = capsys.readouterr()
         assert printed.err == ""
         assert SECRET not in printed.out
