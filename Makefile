@@ -18,7 +18,7 @@ SOAK_REQUESTS ?= 200000
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run demo test pythons soak check image-check bench client package nextjs format lock mutants sbom clean
+.PHONY: help setup run demo test pythons soak check image-check bench client generators package nextjs format lock mutants sbom clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -70,6 +70,9 @@ client: .venv/development .venv/node ## generate the OpenAPI document and the Ty
 	@npm --prefix clients/typescript run --silent build
 	@npm --prefix clients/typescript run --silent document
 
+generators: .venv/development .venv/generators ## what orval and hey-api generate from the OpenAPI document compiles (needs Node 20)
+	@$(RUN) -m pytest tests/generators
+
 package: .venv/node ## write the TypeScript client as a tarball, dist/todo-api-client-*.tgz, and check it
 	@npm --prefix clients/typescript run --silent check
 	@mkdir -p dist
@@ -96,8 +99,8 @@ sbom: .venv/development ## write what production installs to dist/sbom.json (Cyc
 	@echo dist/sbom.json
 
 clean: ## remove everything that make made, the embedded database included
-	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules examples/web/node_modules \
-		examples/nextjs/node_modules examples/nextjs/.next
+	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules tests/generators/node_modules \
+		examples/web/node_modules examples/nextjs/node_modules examples/nextjs/.next
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
@@ -121,6 +124,11 @@ clean: ## remove everything that make made, the embedded database included
 # The real Better Auth server that tests sign in with.
 .venv/sign-in: tests/better_auth/package-lock.json | .venv/bin/python
 	$(INSTALL) node tests/better_auth
+	@touch $@
+
+# Generators of clients that others use; not part of `make test`, because they are 90 MB.
+.venv/generators: tests/generators/package-lock.json | .venv/bin/python
+	$(INSTALL) node tests/generators
 	@touch $@
 
 # The Next.js example, with a copy of the client as it is now.

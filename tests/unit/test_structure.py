@@ -224,7 +224,8 @@ def test_tests_that_a_promise_names_exist(document: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "directory", ["bench/fastify", "clients/typescript", "examples/nextjs", "examples/web", "tests/better_auth"]
+    "directory",
+    ["bench/fastify", "clients/typescript", "examples/nextjs", "examples/web", "tests/better_auth", "tests/generators"],
 )
 def test_lock_of_node_names_versions_and_hashes_but_no_registry(directory: str) -> None:
     lock = json.loads((PACKAGE.parents[1] / directory / "package-lock.json").read_text())
