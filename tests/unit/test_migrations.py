@@ -168,7 +168,7 @@ class TestModelsAgree:
             "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0",
         )
 
-        assert len(expected) == 6
+        assert len(expected) >= 6
         assert sorted(found) == sorted(expected)
 
     def test_check_constraints_agree_by_expression(self, worker_database: str) -> None:
@@ -192,7 +192,7 @@ class TestModelsAgree:
             connection.rollback()
 
         assert dict(written) == {name: text for name, text in found.items() if name in dict(written)}
-        assert len(written) == 6
+        assert len(written) >= 6
 
     def test_indexes_agree_by_name(self, worker_database: str) -> None:
         models = Table.metadata.tables.values()

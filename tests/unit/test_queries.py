@@ -16,7 +16,7 @@ from todo_api import migrations, queries
 from todo_api.db import Value, compile_statement
 from todo_api.migrations import engine_for
 from todo_api.models import Task
-from todo_api.search_pattern import search_pattern
+from todo_api.routes.search_pattern import search_pattern
 
 KEYS = ["id", "user_id", "title", "description", "completed", "created_at", "updated_at"]
 Answer = list[dict[str, Any]]
@@ -430,8 +430,8 @@ class TestInsertOnce:
         (task,) = look()
 
         assert [answer[0] for answer in answers] == [task["id"]] * 3
-        assert [answer[7:] for answer in answers] == [(True, True), (True, False), (False, False)]
-        assert rfc3339(answers[1][5]) == task["created_at"] == task["updated_at"]
+        assert [answer[-2:] for answer in answers] == [(True, True), (True, False), (False, False)]
+        assert rfc3339(answers[1][-4]) == task["created_at"] == task["updated_at"]
         assert user_row(worker_database, owner)[0] == "ada@example.com"
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.properties.effort import effort
-from todo_api import search_pattern as module
-from todo_api.search_pattern import MAX_SPELLED_UNITS, search_pattern
+from todo_api.routes import search_pattern as module
+from todo_api.routes.search_pattern import MAX_SPELLED_UNITS, search_pattern
 
 FORMS = ["NFC", "NFD"]
 

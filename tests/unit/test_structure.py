@@ -5,6 +5,7 @@ import importlib
 import json
 import pkgutil
 import re
+import tomllib
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -199,6 +200,20 @@ class TestModules:
         }
 
         assert broad == ({"Exception"} if edge else set())
+
+    @pytest.mark.parametrize("machinery", ["db", "planned", "server"])
+    def test_machinery_is_forbidden_to_import_anything_else_of_the_package(self, machinery: str) -> None:
+        project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())
+        (contract,) = (
+            contract
+            for contract in project["tool"]["importlinter"]["contracts"]
+            if contract.get("source_modules") == [f"todo_api.{machinery}"]
+        )
+        others = {f"todo_api.{found.name}" for found in pkgutil.iter_modules([str(PACKAGE)])} - {
+            f"todo_api.{machinery}"
+        }
+
+        assert set(contract["forbidden_modules"]) == others
 
     def test_package_can_be_imported_without_a_single_setting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         names = [

@@ -20,7 +20,7 @@ from xxhash import xxh3_128
 
 from todo_api.db import Value
 from todo_api.routes.list_parameters import MAX_LIMIT, PARAMETERS, invalid_parameters, plain_name, read_parameters
-from todo_api.search_pattern import search_pattern
+from todo_api.routes.search_pattern import search_pattern
 
 MAX_ID = 2**63 - 1
 DIGEST_BYTES = 9
