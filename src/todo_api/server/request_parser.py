@@ -170,7 +170,11 @@ class RequestParser:
             self._left -= end
             return end
         found = self.received.find(_END)
-        return found + len(_END) if found >= 0 else max(0, len(self.received) - len(_END) + 1)
+        if found >= 0:
+            return found + len(_END)
+        # Only what may be the beginning of the end waits, so that a body that is too large is noticed at once.
+        begun = next((length for length in (3, 2, 1) if self.received.endswith(_END[:length])), 0)
+        return len(self.received) - begun
 
     # What httptools calls
 
