@@ -63,7 +63,7 @@ class Pooler:
         return True
 
     def kill(self) -> None:
-        """End it without a farewell."""
+        """Kill it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(PATIENCE_SECONDS)

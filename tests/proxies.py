@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.harness import PATIENCE_SECONDS
 
 CHUNK = 65536
-MOST_HELD = 64
+MAX_HELD = 64
 """Pieces of one direction that wait to be forwarded; beyond them, nothing is read."""
 
 Address = str | tuple[str, int]
@@ -140,7 +140,7 @@ class Proxy:
         note: Callable[["_Link", bytes], bytes],
     ) -> None:
         """Forward one direction, each piece ``delay_seconds`` after it came and none before the last."""
-        held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MOST_HELD)
+        held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MAX_HELD)
         asking = note == self._note_asked
 
         async def forward() -> None:

@@ -25,7 +25,7 @@ SHARED_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
-"""What every response has, whoever makes it."""
+"""What every response has, whichever module makes it."""
 
 
 class ProblemType(NamedTuple):

@@ -411,7 +411,7 @@ class TestCursor:
         ],
     )
     def test_well_sealed_nonsense_is_rejected_all_the_same(self, alice: User, sort: str, position: Any) -> None:
-        """The seal holds no secret, so whoever reads the source can make one."""
+        """The seal holds no secret, so anybody who reads the source can make one."""
         descending = sort != "title"
         cursor = task_list._sealed(encode(position), encode((alice.id, None, None, sort, descending)))
 

@@ -181,7 +181,7 @@ class TestBackendsEnded:
     def test_loss_is_noticed_at_once_though_the_server_had_not_read_everything(
         self, witness: Witness, loop: Loop
     ) -> None:
-        """The server's farewell is followed by a reset, of which uvloop tells once."""
+        """The server's last message is followed by a reset, of which uvloop tells once."""
 
         async def scene() -> None:
             async with opened(witness.url, connections=1) as database:

@@ -1,4 +1,4 @@
-"""Names mean the same tables to migrations and to every transaction, whoever used the connection before."""
+"""Names mean the same tables to migrations and to every transaction, whichever client used the connection before."""
 
 import secrets
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ QUICK = {"DATABASE_WAIT_SECONDS": str(WAIT_SECONDS), "STATEMENT_TIMEOUT_MILLISEC
 
 @pytest.fixture(scope="session")
 def broken() -> Iterator[OwnPostgres]:
-    """A PostgreSQL to break. Whoever breaks it mends it."""
+    """A PostgreSQL to break. A test that breaks it repairs it."""
     with own_postgres() as own:
         yield own
 

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def crash(data: Path) -> Cluster:
-    """Start a server under ``data``, and let it go without a farewell."""
+    """Start a server under ``data``, and forget it without stopping it."""
     with running(data) as cluster:
         with psycopg.connect(cluster.url, autocommit=True) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS acknowledged (id serial)")

@@ -242,7 +242,7 @@ class TestPath:
         assert found == segments
         assert remaining == "/".join(segments)
 
-    def test_root_path_is_still_known_to_whoever_makes_urls(self) -> None:
+    def test_root_path_is_still_known_to_what_makes_urls(self) -> None:
         app = service()
 
         @app.get("/x")

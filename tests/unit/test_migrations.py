@@ -1,4 +1,4 @@
-"""One way to bring a database up to date, whoever else lives in it, and what it looks like then."""
+"""One way to bring a database up to date, whatever else is in it, and what it looks like then."""
 
 import secrets
 import subprocess
