@@ -95,8 +95,8 @@ _MESSAGES = {
     "literal_error": "must be {expected}",
 }
 
-SERVER_STATUSES = (408, 414, 431)
-"""What a client may be answered before there is a request that any endpoint could see."""
+CONNECTION_STATUSES: Final = (408, 414, 421, 431, 505)
+"""What any request may be answered before its operation is known; the OpenAPI document describes these once."""
 
 
 class FieldError(BaseModel):

@@ -12,14 +12,16 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Tasks
-         * @description The user's tasks, newest first unless asked otherwise.
+         * List, search and page through tasks
+         * @description The user's tasks, newest first unless `sort` says otherwise.
+         *
+         *     Of more than `limit` tasks the first are answered; `Link` leads to the next.
          */
         get: operations["list_tasks"];
         put?: never;
         /**
-         * Create Task
-         * @description Create a task; with an `Idempotency-Key`, once, however often it is sent.
+         * Create a task, once for each Idempotency-Key
+         * @description With an `Idempotency-Key` the request can be repeated: every repetition answers with the first one's task.
          */
         post: operations["create_task"];
         delete?: never;
@@ -36,19 +38,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Read Task
-         * @description One task.
+         * Read one task
+         * @description The task with its `ETag`, which `If-Match` takes in a later write and `If-None-Match` in a later read.
          */
         get: operations["read_task"];
         /**
-         * Update Task
-         * @description Change a task: the fields in the body, and no others.
+         * Change only the fields that are sent
+         * @description Fields absent from the body keep their values; `"description": null` clears it.
          */
         put: operations["update_task"];
         post?: never;
         /**
-         * Delete Task
-         * @description Delete a task; the answer is the task as it was, so that a client can offer undo.
+         * Delete a task and return it as it was
+         * @description The answer is the task as it was, so that a client can offer undo; `Prefer: return=minimal` omits it.
          */
         delete: operations["delete_task"];
         options?: never;
@@ -70,8 +72,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Complete Task
-         * @description Complete or reopen a task: `completed` sets it, in the body or the query; neither toggles it.
+         * Complete, reopen or toggle a task
+         * @description `completed` sets it, in the body or the query; without either, the task is toggled.
          */
         patch: operations["complete_task"];
         trace?: never;
@@ -84,7 +86,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Health
+         * Is the process alive?
          * @description The process is alive. Touches no database.
          */
         get: operations["health"];
@@ -104,7 +106,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ready
+         * Can the database be used?
          * @description The database answers, its schema is the one this version needs, row-level security is in force.
          *
          *     `read_only` tells that it is a standby, where writes answer 503. What was found holds for some seconds.
@@ -126,8 +128,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Metrics
-         * @description Prometheus metrics, of all workers of `todo-api serve`.
+         * Prometheus metrics
+         * @description In the text format, for all workers of `todo-api serve`.
          */
         get: operations["metrics"];
         put?: never;
@@ -425,66 +427,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -631,26 +573,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Content Too Large */
             413: {
                 headers: {
@@ -665,26 +587,6 @@ export interface operations {
                      *       "detail": "The body is larger than 64 KiB.",
                      *       "message": "The body is larger than 64 KiB.",
                      *       "code": "content_too_large",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -725,26 +627,6 @@ export interface operations {
                      *       "detail": "This Idempotency-Key was used for another task; use a new one for each task.",
                      *       "message": "This Idempotency-Key was used for another task; use a new one for each task.",
                      *       "code": "idempotency_key_reused",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -920,66 +802,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -1144,26 +966,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -1204,26 +1006,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Unsupported Media Type */
             415: {
                 headers: {
@@ -1238,26 +1020,6 @@ export interface operations {
                      *       "detail": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "message": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "code": "unsupported_media_type",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1435,26 +1197,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -1469,46 +1211,6 @@ export interface operations {
                      *       "detail": "The task has changed since you read it.",
                      *       "message": "The task has changed since you read it.",
                      *       "code": "precondition_failed",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1682,26 +1384,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Precondition Failed */
             412: {
                 headers: {
@@ -1742,26 +1424,6 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
             /** @description Unsupported Media Type */
             415: {
                 headers: {
@@ -1776,26 +1438,6 @@ export interface operations {
                      *       "detail": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "message": "The body must be JSON (Content-Type: application/json), in UTF-8 and not encoded.",
                      *       "code": "unsupported_media_type",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
                      *       "request_id": "0d6c6a1e5d0f4c27"
                      *     }
                      */
@@ -1864,66 +1506,6 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
         };
     };
     ready: {
@@ -1942,66 +1524,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Ready"];
-                };
-            };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
             /** @description Service Unavailable */
@@ -2044,66 +1566,6 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
-                };
-            };
-            /** @description Request Timeout */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Timeout",
-                     *       "status": 408,
-                     *       "detail": "The request did not arrive in time.",
-                     *       "message": "The request did not arrive in time.",
-                     *       "code": "request_timeout",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description URI Too Long */
-            414: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "URI Too Long",
-                     *       "status": 414,
-                     *       "detail": "The request's target is longer than 8 KiB.",
-                     *       "message": "The request's target is longer than 8 KiB.",
-                     *       "code": "uri_too_long",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
-                };
-            };
-            /** @description Request Header Fields Too Large */
-            431: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "type": "about:blank",
-                     *       "title": "Request Header Fields Too Large",
-                     *       "status": 431,
-                     *       "detail": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "message": "The request's headers are larger than 32 KiB, or more than 100.",
-                     *       "code": "headers_too_large",
-                     *       "request_id": "0d6c6a1e5d0f4c27"
-                     *     }
-                     */
-                    "application/problem+json": components["schemas"]["ProblemDetails"];
                 };
             };
         };

@@ -26,6 +26,7 @@ ASSET_TYPES: Final = {
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
+OWN_ASSET_TYPES: Final = {"docs.js": "text/javascript", "docs.css": "text/css"}
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -56,7 +57,8 @@ def serve_docs(app: FastAPI, *, sample_secret: SecretStr | None) -> None:
     """
     swagger = files("fastapi_swagger") / "resources"
     assets = {name: ((swagger / name).read_bytes(), media_type) for name, media_type in ASSET_TYPES.items()}
-    assets["docs.js"] = (_PAGES / "docs.js").read_bytes(), "text/javascript"
+    for name, media_type in OWN_ASSET_TYPES.items():
+        assets[name] = (_PAGES / name).read_bytes(), media_type
 
     @app.get("/docs/assets/{name}", include_in_schema=False)
     async def asset(name: str) -> Response:

@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from todo_api import database_state
 from todo_api.db import Pool
 from todo_api.observability import METRICS, METRICS_CONTENT_TYPE, DatabaseFailed, observe
-from todo_api.problems import SERVER_STATUSES, Problem, problem_responses
+from todo_api.problems import Problem, problem_responses
 
 READY_SECONDS: Final = 3.0
 """How long the service is ready without asking the database again."""
 
-router = APIRouter(tags=["operations"], responses=problem_responses(*SERVER_STATUSES))
-metrics_router = APIRouter(tags=["operations"], responses=problem_responses(*SERVER_STATUSES))
+router = APIRouter(tags=["operations"])
+metrics_router = APIRouter(tags=["operations"])
 
 
 class Health(BaseModel):
@@ -63,7 +63,7 @@ class Readiness:
         return asyncio.get_running_loop().time()
 
 
-@router.get("/health", operation_id="health")
+@router.get("/health", operation_id="health", summary="Is the process alive?")
 async def health() -> Health:
     """The process is alive. Touches no database."""
     return Health(status="ok")
@@ -72,6 +72,7 @@ async def health() -> Health:
 @router.get(
     "/ready",
     operation_id="ready",
+    summary="Can the database be used?",
     responses=problem_responses(503),
 )
 async def ready(request: Request) -> Ready:
@@ -90,9 +91,10 @@ async def ready(request: Request) -> Ready:
 @metrics_router.get(
     "/metrics",
     operation_id="metrics",
+    summary="Prometheus metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics() -> Response:
-    """Prometheus metrics, of all workers of `todo-api serve`."""
+    """In the text format, for all workers of `todo-api serve`."""
     return Response(METRICS.exposition(), media_type=METRICS_CONTENT_TYPE)

@@ -7,15 +7,24 @@ from fastapi.openapi.utils import get_openapi
 
 from todo_api.auth import requires_token
 from todo_api.models import TASK_EXAMPLE, TaskRead
-from todo_api.problems import FieldError, ProblemDetails
+from todo_api.problems import CONNECTION_STATUSES, PROBLEMS, FieldError, ProblemDetails
 
-DESCRIPTION = """\
+_CONNECTION_ERRORS = "\n".join(
+    f"| {status} | `{PROBLEMS[status].code}` | {PROBLEMS[status].detail} |" for status in CONNECTION_STATUSES
+)
+DESCRIPTION = f"""\
 Task lists for front ends that sign in with [Better Auth](https://better-auth.com).
 
 Send the user's token as `Authorization: Bearer …`. Every error response is `application/problem+json`
 (RFC 9457): show `detail` to people, read `code` in programs.
 
-Each path is there without `/{user_id}` too (`/api/tasks`): it then means the token's own user.
+Each path is there without `/{{user_id}}` too (`/api/tasks`): it then means the token's own user.
+
+Any request may also be answered like this, before its operation is known:
+
+| status | `code` | meaning |
+|---|---|---|
+{_CONNECTION_ERRORS}
 """
 TAGS = [
     {"name": "tasks", "description": "A user's tasks."},

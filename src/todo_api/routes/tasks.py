@@ -11,9 +11,8 @@ from functools import cache
 from itertools import starmap
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Path, Request, Response
+from fastapi import APIRouter, Body, Response
 from msgspec.json import encode
-from pydantic import BeforeValidator, WithJsonSchema
 
 from todo_api import queries
 from todo_api.auth import Owner
@@ -21,7 +20,8 @@ from todo_api.db import Pool, Row, Statement, Value, compile_statement
 from todo_api.models import TaskComplete, TaskCreate, TaskRead, TaskUpdate
 from todo_api.observability import TaskEvent, TaskEventName, observe
 from todo_api.planned.route import PlannedRoute
-from todo_api.problems import MAX_BODY_BYTES, SERVER_STATUSES, Problem, problem_responses
+from todo_api.problems import MAX_BODY_BYTES, Problem, problem_responses
+from todo_api.routes.dependencies import Connections, RequestPath, TaskId
 from todo_api.routes.list_parameters import COMPLETED_PARAMETER, LIST_PARAMETERS, CompletedInQuery, invalid_parameters
 from todo_api.routes.preconditions import (
     IdempotencyKey,
@@ -34,8 +34,6 @@ from todo_api.routes.preconditions import (
 )
 from todo_api.routes.representations import Empty, Json, Task, response_headers
 from todo_api.routes.task_list import Page
-
-MAX_ID_DIGITS = 18  # every such number is a bigint, and a bigint of more is never reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +52,19 @@ COMPLETE_TASK = Write(compile_statement(queries.COMPLETE_TASK), compile_statemen
 DELETE_TASK = Write(compile_statement(queries.DELETE_TASK), compile_statement(queries.DELETE_UNCHANGED_TASK))
 
 
-def _database(request: Request) -> Pool:
-    database: Pool = request.scope["state"]["database"]
-    return database
-
-
-def _decimal(text: Any) -> int:
-    """Digits as a number; 0, which names no task, when they exceed what PostgreSQL can number."""
-    digits = str(text)
-    if not (digits.isascii() and digits.isdigit()):
-        raise ValueError("must be decimal digits")
-    if len(digits) > MAX_ID_DIGITS:
-        digits = digits.lstrip("0") or "0"
-    return int(digits) if len(digits) <= MAX_ID_DIGITS else 0
-
-
-def _path(request: Request) -> bytes:
-    path: bytes = request.scope["raw_path"]
-    return path
-
-
-Connections = Annotated[Pool, Depends(_database)]
-RequestPath = Annotated[bytes, Depends(_path)]
-"""The path as it was sent: references in an answer are relative to it (RFC 3986 §5.2)."""
-TaskId = Annotated[
-    int,
-    BeforeValidator(_decimal),
-    WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0}),
-    Path(description="The task's id."),
-]
-
-
 router = APIRouter(
     prefix="/api/{user_id}/tasks",
     tags=["tasks"],
     route_class=PlannedRoute,
     max_body_size=MAX_BODY_BYTES,
-    responses=problem_responses(400, 401, 403, *SERVER_STATUSES, 500, 503),
+    responses=problem_responses(400, 401, 403, 500, 503),
 )
 
 
 @router.get(
     "",
     operation_id="list_tasks",
+    summary="List, search and page through tasks",
     response_model=list[TaskRead],
     responses={200: response_headers("ETag", "Link"), 304: response_headers("ETag", "Link")},
     openapi_extra={"parameters": LIST_PARAMETERS},
@@ -104,7 +72,10 @@ router = APIRouter(
 async def list_tasks(
     owner: Owner, database: Connections, path: RequestPath, page: Page, if_none_match: IfNoneMatch = None
 ) -> Response:
-    """The user's tasks, newest first unless asked otherwise."""
+    """The user's tasks, newest first unless `sort` says otherwise.
+
+    Of more than `limit` tasks the first are answered; `Link` leads to the next.
+    """
     statement = _list_statement(
         page.sort, page.descending, page.completed is not None, page.search is not None, page.start
     )
@@ -134,6 +105,7 @@ def _list_statement(
 @router.post(
     "",
     operation_id="create_task",
+    summary="Create a task, once for each Idempotency-Key",
     status_code=201,
     response_model=TaskRead,
     responses=problem_responses(413, 415, 422) | {201: response_headers("ETag", "Location", "Idempotent-Replayed")},
@@ -145,7 +117,7 @@ async def create_task(
     body: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Create a task; with an `Idempotency-Key`, once, however often it is sent."""
+    """With an `Idempotency-Key` the request can be repeated: every repetition answers with the first one's task."""
     values: dict[str, Value] = {
         "email": owner.email,
         "name": owner.name,
@@ -184,11 +156,12 @@ async def _create_once(database: Pool, owner: str, key: str, values: dict[str, V
 @router.get(
     "/{id}",
     operation_id="read_task",
+    summary="Read one task",
     response_model=TaskRead,
     responses=problem_responses(404) | {200: response_headers("ETag"), 304: response_headers("ETag")},
 )
 async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_match: IfNoneMatch = None) -> Response:
-    """One task."""
+    """The task with its `ETag`, which `If-Match` takes in a later write and `If-None-Match` in a later read."""
     task = _task(await database.run(SELECT_TASK, owner.subject, task_id=id))
     return unless_matched(Json(task), if_none_match)
 
@@ -196,13 +169,14 @@ async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_mat
 @router.put(
     "/{id}",
     operation_id="update_task",
+    summary="Change only the fields that are sent",
     response_model=TaskRead,
     responses=problem_responses(404, 412, 413, 415) | {200: response_headers("ETag")},
 )
 async def update_task(
     owner: Owner, database: Connections, id: TaskId, body: TaskUpdate, if_match: IfMatch = None
 ) -> Response:
-    """Change a task: the fields in the body, and no others."""
+    """Fields absent from the body keep their values; `"description": null` clears it."""
     sent = body.model_fields_set
     task = await _write(
         database,
@@ -222,6 +196,7 @@ async def update_task(
 @router.delete(
     "/{id}",
     operation_id="delete_task",
+    summary="Delete a task and return it as it was",
     response_model=TaskRead,
     responses=problem_responses(404, 412)
     | {200: response_headers("ETag"), 204: response_headers("Preference-Applied")},
@@ -229,7 +204,7 @@ async def update_task(
 async def delete_task(
     owner: Owner, database: Connections, id: TaskId, if_match: IfMatch = None, prefer: Prefer = None
 ) -> Response:
-    """Delete a task; the answer is the task as it was, so that a client can offer undo."""
+    """The answer is the task as it was, so that a client can offer undo; `Prefer: return=minimal` omits it."""
     task = await _write(database, DELETE_TASK, owner.subject, if_match, task_id=id)
     _written(TaskEventName.DELETED, owner, task)
     if wants_minimal(prefer):
@@ -240,6 +215,7 @@ async def delete_task(
 @router.patch(
     "/{id}/complete",
     operation_id="complete_task",
+    summary="Complete, reopen or toggle a task",
     response_model=TaskRead,
     responses=problem_responses(404, 412, 413, 415) | {200: response_headers("ETag")},
     openapi_extra={"parameters": [COMPLETED_PARAMETER]},
@@ -253,7 +229,7 @@ async def complete_task(
     body: Annotated[TaskComplete, Body()] = TaskComplete(),
     if_match: IfMatch = None,
 ) -> Response:
-    """Complete or reopen a task: `completed` sets it, in the body or the query; neither toggles it."""
+    """`completed` sets it, in the body or the query; without either, the task is toggled."""
     completed = _requested(body, in_query)
     task = await _write(database, COMPLETE_TASK, owner.subject, if_match, task_id=id, completed=completed)
     _written(TaskEventName.COMPLETED if task.completed else TaskEventName.REOPENED, owner, task)

@@ -1,11 +1,18 @@
 // Starts Swagger UI. While the service uses its sample secret, the page is signed in as the sample user.
 
+// Swagger UI has a dark mode, and leaves to the page when to use it.
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", darkness.matches);
+darkness.addEventListener("change", follow);
+follow();
+
 const sample = JSON.parse(document.body.dataset.sample);
 
 const ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
+  syntaxHighlight: { theme: "tomorrow-night" }, // the first one falls short of a contrast of 4.5:1
   tryItOutEnabled: true,
   persistAuthorization: false, // a token in the browser's storage would be any later script's to read
   responseInterceptor: (response) => {
