@@ -15,7 +15,7 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     Raises:
         HTTPException: 413 for more than ``max_bytes``, announced or sent; 415 for another content type
             or encoding, with what would be taken in ``Accept`` or ``Accept-Encoding``.
-        RequestValidationError: it is not JSON (RFC 8259), or not UTF-8.
+        RequestValidationError: it is not JSON (RFC 8259), or not UTF-8, or was announced and did not arrive.
     """
     headers = {name: value for name, value in request.scope["headers"] if name in _BODY_HEADERS}
     announced = headers.get(b"content-length", b"0")
@@ -23,6 +23,24 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         raise HTTPException(413)
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise HTTPException(415, headers={"Accept-Encoding": "identity"})
+    body = await _receive(request, max_bytes)
+    if not body:
+        # uvicorn loses the body of a request that offers an upgrade (its issue 2722).
+        if int(announced) or headers.keys() >= {b"transfer-encoding", b"upgrade"}:
+            raise RequestValidationError([{"type": "body_lost", "loc": ("body",), "msg": "did not arrive"}])
+        return PydanticUndefined
+    if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
+        raise HTTPException(415, headers={"Accept": "application/json"})
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        value = inf
+    if _has_infinity(value):  # 1e999 is JSON, but no number that anything here can hold
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}])
+    return value
+
+
+async def _receive(request: Request, max_bytes: int) -> bytes:
     chunks, size, more = [], 0, True
     while more:
         message = await request.receive()
@@ -34,17 +52,7 @@ async def read_json(request: Request, max_bytes: int) -> Any:
             raise HTTPException(413)
         chunks.append(chunk)
         more = message.get("more_body", False)
-    if not size:
-        return PydanticUndefined
-    if not _is_json(headers.get(b"content-type", b"").decode("latin-1")):
-        raise HTTPException(415, headers={"Accept": "application/json"})
-    try:
-        value = from_json(b"".join(chunks), allow_inf_nan=False)
-    except ValueError:
-        value = inf
-    if _has_infinity(value):  # 1e999 is JSON, but no number that anything here can hold
-        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}])
-    return value
+    return b"".join(chunks)
 
 
 def _has_infinity(value: Any) -> bool:
@@ -55,7 +63,7 @@ def _has_infinity(value: Any) -> bool:
     return isinstance(value, float) and isinf(value)
 
 
-_BODY_HEADERS = frozenset({b"content-length", b"content-type", b"content-encoding"})
+_BODY_HEADERS = frozenset({b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"upgrade"})
 
 
 def _is_json(content_type: str) -> bool:
