@@ -254,8 +254,7 @@ class TestHeavyUsers:
             async with opened(worker_database, connections=1) as database:
                 await database.run(statement, "reader")
                 works = [asyncio.create_task(database.run(statement, "reader")) for _ in range(5)]
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # all have begun, and nothing has been read since
 
                 assert len(database._connector.connections[0].pending) == pending
                 assert [len(rows) for rows in await asyncio.gather(*works)] == [100] * 5
