@@ -210,7 +210,7 @@ class TestStopUnderLoad:
         ):
             user = server.user()
             user.create()
-            proxy.delay_seconds = 1.0
+            proxy.delay_seconds = 0.5
             before = proxy.asked_bytes
             with ThreadPoolExecutor(1) as pool:
                 answer = pool.submit(httpx.get, f"{server.url}{user.base}", headers=user.http.headers, timeout=20)

@@ -114,7 +114,7 @@ def test_walk_while_others_write_sees_every_untouched_task_exactly_once(
                     response = user.http.get(url)
                     walks += [task["id"] for task in response.json()]
                     match = NEXT.fullmatch(response.headers.get("link", ""))
-                    url = match and match[1]
+                    url = match and str(response.url.join(match[1]))
             return walks
         finally:
             done.set()
