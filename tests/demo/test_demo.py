@@ -138,7 +138,7 @@ def test_documentation_in_the_browser_without_configuration(browser: str, tmp_pa
 
 
 def test_without_configuration_it_starts_ends_with_all_it_started_and_keeps_the_accounts(tmp_path: Path) -> None:
-    person = {"email": "ada@example.com", "password": "correct horse battery"}
+    person = {"email": "ada@example.com", "password": "correct horse battery"}  # pragma: allowlist secret
     for by, path, body in (
         (signal.SIGINT, "sign-up", person | {"name": "Ada"}),
         (signal.SIGTERM, "sign-in", person),

@@ -65,7 +65,7 @@ class TwoUsers(RuleBasedStateMachine):
             "any": ("*", True),
             "current": (current, True),
             "among others": (f'"x", {current}', True),
-            "weak": (f"W/{current}", False),
+            "weak": (f"W/{current}", True),
             "stale": (", ".join(stale) or '"never"', False),
         }[which]
         return ({} if value is None else {"If-Match": value}), holds
@@ -192,7 +192,7 @@ class TwoUsers(RuleBasedStateMachine):
             found += response.json()
             link = response.headers.get("link")
             assert (link is not None) <= (len(response.json()) == query["limit"])
-            url = link and link.removeprefix("<").removesuffix('>; rel="next"')
+            url = link and str(response.url.join(link.removeprefix("<").removesuffix('>; rel="next"')))
 
         assert found == self.expected(side, **query)
 

@@ -39,10 +39,10 @@ class TestReading:
         "url",
         [
             "postgresql://u:p@db.example.com/todo?sslmode=require&channel_binding=require",
-            "postgres://u:p%40ss@a,b:5433/todo?target_session_attrs=read-write",
+            "postgres://u:p%40ss@a,b:5433/todo?target_session_attrs=read-write",  # pragma: allowlist secret
             "postgresql://u@/todo?host=/run/postgresql",
             "postgresql://u:p#[]?&=;ü\uff5c@[::1]:5432/todo",
-            "host=db.example.com user=u password='p@ss word' dbname=todo",
+            "host=db.example.com user=u password='p@ss word' dbname=todo",  # pragma: allowlist secret
         ],
     )
     def test_what_libpq_reads_is_left_as_it_is(self, url: str) -> None:
@@ -62,10 +62,15 @@ class TestReading:
         assert fault("postgresql://todo:hunter2") == MISREAD
 
     def test_percent_encoded_bytes_that_are_no_text_are_told_of_without_them(self) -> None:
-        assert fault("postgresql://u:p%ff@localhost/todo") == MISREAD
+        assert fault("postgresql://u:p%ff@localhost/todo") == MISREAD  # pragma: allowlist secret
 
     @pytest.mark.parametrize(
-        "text", ["postgresql://u:p\udce9@h/d", "postgresql://u:p\x00@h/d", "postgresql://u:a\nb@h/d"]
+        "text",
+        [
+            "postgresql://u:p\udce9@h/d",  # pragma: allowlist secret
+            "postgresql://u:p\x00@h/d",  # pragma: allowlist secret
+            "postgresql://u:a\nb@h/d",  # pragma: allowlist secret
+        ],
     )
     def test_what_cannot_be_printed_is_to_be_encoded(self, text: str) -> None:
         assert fault(text) == "holds a character that cannot be printed: percent-encode it"
@@ -96,7 +101,7 @@ class TestReading:
             ("postgresql://u@ep-x-pooler.neon.tech/d", True),
             ("postgresql://u@/d?host=ep-x-pooler.neon.tech", True),
             ("host=ep-x-pooler.neon.tech", True),
-            ("postgresql://u:-pooler@ep-x.neon.tech/d", False),
+            ("postgresql://u:-pooler@ep-x.neon.tech/d", False),  # pragma: allowlist secret
             ("postgresql://u@/d", False),
         ],
     )

@@ -12,7 +12,7 @@ from tests.identity_server import SigningKey, encoded
 from todo_api.tokens.decoder import Decoder
 from todo_api.tokens.hs256 import ALGORITHM, SharedSecret, sign
 
-SECRET = "a secret of more than 32 bytes, for HS256"
+SECRET = "a secret of more than 32 bytes, for HS256"  # pragma: allowlist secret
 LIKE_A_KEY = "-----BEGIN PUBLIC KEY-----\nQm9yaW5n\n-----END PUBLIC KEY-----"
 FUTURE = 4_102_444_800
 
