@@ -120,22 +120,6 @@ class TestNames:
 
 
 class TestDatabase:
-    def test_unknown_authority_comes_with_the_variable_that_helps(self, doctor: Doctor, tmp_path: Path) -> None:
-        server = IdentityServer(SigningKey("Ed25519", "first"))
-        server.tls = Authority(tmp_path).server("127.0.0.1")
-        with server.listening():
-            status, lines = doctor(BETTER_AUTH_URL=server.origin)
-
-        assert status == 1
-        assert lines[-1].endswith("; SSL_CERT_FILE may name a file of authorities to trust.")
-
-    def test_empty_one_is_named(self, doctor: Doctor, identity: IdentityServer) -> None:
-        identity.keys = []
-        status, lines = doctor(BETTER_AUTH_URL=identity.origin)
-
-        assert status == 1
-        assert lines[-1] == f"WRONG  The JWKS at {identity.origin}/api/auth/jwks holds no key that can be used."
-
     def test_unreachable_one_is_named_with_the_reason(self, doctor: Doctor) -> None:
         status, lines = doctor(DATABASE_URL=f"postgresql://u:very-private@127.0.0.1:{free_port()}/x")
 
