@@ -19,8 +19,8 @@ import httpx
 
 from todo_api import migrations
 from todo_api.local import postgres
-from todo_api.local.secret import sample_secret
 from todo_api.settings import Settings, load_settings
+from todo_api.settings.secret import sample_secret
 
 HERE = Path(__file__).parent
 MIN_NODE_VERSION = 20

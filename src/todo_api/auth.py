@@ -12,10 +12,9 @@ from fastapi import Depends, Path, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from todo_api.models import USER_ID_LENGTH
 from todo_api.observability import AuthRejected, AuthUnavailable, observe
 from todo_api.problems import respond
-from todo_api.tokens import Claims, InvalidToken, JwksUnavailable, UnknownKey, Verifier
+from todo_api.tokens import MAX_SUBJECT_LENGTH, Claims, InvalidToken, JwksUnavailable, UnknownKey, Verifier
 
 PROTECTED: Final = "/api/"
 SIGN_IN: Final = "/api/auth"
@@ -107,7 +106,7 @@ def _owner(
         str,
         Path(
             description="The signed-in user's id: the token's `sub`.",
-            json_schema_extra={"minLength": 1, "maxLength": USER_ID_LENGTH},
+            json_schema_extra={"minLength": 1, "maxLength": MAX_SUBJECT_LENGTH},
         ),
     ],
 ) -> Claims:

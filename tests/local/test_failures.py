@@ -16,7 +16,7 @@ import pytest
 from tests.harness import environment
 from tests.local.conftest import idle
 from todo_api.app import create_app
-from todo_api.doctor import examine
+from todo_api.cli.doctor import examine
 from todo_api.local import cluster as cluster_module
 from todo_api.local import postgres as local_postgres
 from todo_api.local.postgres import LocalPostgresFailed, running

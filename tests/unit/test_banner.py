@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from todo_api.local.banner import is_coloured, render
+from todo_api.cli.banner import is_coloured, render
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

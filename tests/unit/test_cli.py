@@ -16,8 +16,9 @@ import pytest
 
 from tests.harness import COMMAND, SECRET, environment
 from tests.unit.test_migrations import OURS, empty_database, tables
-from todo_api import __version__, cli, migrations
-from todo_api.cli import _print_banner, main
+from todo_api import __version__, migrations
+from todo_api.cli import main, serve
+from todo_api.cli.serve import _print_banner
 from todo_api.settings import Settings
 from todo_api.tokens import Claims, Verifier
 
@@ -110,8 +111,8 @@ class TestAddressOfTheSample:
         secret: str,
         warned: bool,
     ) -> None:
-        monkeypatch.setattr(cli, "run", lambda *_, **__: None)
-        monkeypatch.setattr(cli, "_own_database", lambda _: nullcontext())
+        monkeypatch.setattr("todo_api.server.run.run", lambda *_, **__: None)
+        monkeypatch.setattr(serve, "_own_database", lambda _: nullcontext())
         monkeypatch.setenv("BETTER_AUTH_SECRET", secret)
 
         assert main(["serve", "--host", host, "--port", "0"]) == 0

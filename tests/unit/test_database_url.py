@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from todo_api import database_url
-from todo_api.database_url import MISREAD, NOT_A_URL, is_pooled, normalise
+from todo_api.settings import database_url
+from todo_api.settings.database_url import MISREAD, NOT_A_URL, is_pooled, normalise
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 

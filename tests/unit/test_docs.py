@@ -14,8 +14,9 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from tests.harness import SECRET
-from todo_api.routes.docs import SAMPLE_USER, sample_token, serve_docs
+from todo_api.routes.docs import serve_docs
 from todo_api.settings import Settings
+from todo_api.tokens import SAMPLE_USER, sample_token
 
 
 def sample(page: str) -> Any:

@@ -11,11 +11,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.harness import SECRET, database_url
-from todo_api import database_state, migrations, queries
+from todo_api import migrations, queries
+from todo_api.cli.doctor import examine
 from todo_api.db import Pool, compile_statement
-from todo_api.doctor import examine
 from todo_api.local.postgres import running
-from todo_api.migrations import MigrationFailed
+from todo_api.migrations import MigrationFailed, state
 from todo_api.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("own-server")
@@ -72,8 +72,8 @@ def readiness(url: str) -> str:
     async def check() -> str:
         pool = Pool(url, preamble=PREAMBLE, application_name="test")
         try:
-            await database_state.check(pool, migrations.head())
-        except database_state.DatabaseUnusable as error:
+            await state.check(pool, migrations.head())
+        except state.DatabaseUnusable as error:
             return str(error)
         finally:
             await pool.close()

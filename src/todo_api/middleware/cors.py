@@ -1,6 +1,5 @@
 """CORS (WHATWG Fetch §3.2): which origins' scripts may read a response, and what a preflight is answered."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -36,8 +35,6 @@ ORIGIN_NOT_ALLOWED: Final = "This origin may not call the service from a browser
 METHOD_NOT_ALLOWED: Final = "This method may not be used from another origin."
 HEADER_NOT_ALLOWED: Final = "One of these headers may not be sent from another origin."
 
-_ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PREFLIGHT_HEADERS: Final = {
     "Access-Control-Allow-Methods": ", ".join(ALLOWED_METHODS),
     "Access-Control-Allow-Headers": ", ".join((*SAFELISTED_HEADERS, *ALLOWED_HEADERS)),
@@ -45,20 +42,6 @@ _PREFLIGHT_HEADERS: Final = {
 }
 _METHODS: Final = frozenset(method.encode() for method in ALLOWED_METHODS)
 _HEADERS: Final = frozenset(name.lower() for name in (*SAFELISTED_HEADERS, *ALLOWED_HEADERS))
-
-
-def as_browsers_send(origin: str) -> str:
-    """An origin as a browser writes it (RFC 6454 §6.2): in lower case, without a default port.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = _ORIGIN.fullmatch(origin)
-    if match is None:
-        raise ValueError("each must be an origin such as https://app.example.com; * is not allowed")
-    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
-    number = DEFAULT_PORTS[scheme] if port is None else int(port)
-    return f"{scheme}://{host}" + ("" if number == DEFAULT_PORTS[scheme] else f":{number}")
 
 
 class Cors:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from todo_api.database_state import DatabaseUnusable, check_encoding, newer
 from todo_api.migrations import protection
+from todo_api.migrations.state import DatabaseUnusable, check_encoding, newer
 
 # Any number will do, as long as every version of this service uses the same.
 LOCK = 7_306_090_421

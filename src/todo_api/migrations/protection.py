@@ -4,10 +4,11 @@ The migrations make them; here they are put back where somebody took them away, 
 migration. Nothing is touched, and nothing locked, that is as it should be.
 """
 
+from psycopg import AsyncConnection
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from todo_api.database_state import ROLE_PRIVILEGED, DatabaseUnusable, not_a_member, role_missing
+from todo_api.migrations.state import ROLE_PRIVILEGED, DatabaseUnusable, not_a_member, role_missing
 from todo_api.queries import ROLE
 
 OWNER_COLUMNS = {"users": "id", "tasks": "user_id", "idempotency_keys": "user_id"}
@@ -40,6 +41,19 @@ OTHER_PRIVILEGES = text("""
          pg_get_serial_sequence('tasks', 'id') AS sequence
     WHERE pg_class.oid = CAST('tasks' AS regclass)
 """)
+
+# Logins that may assume the role here and are neither this one, nor the tables' owner, nor a superuser.
+OTHER_MEMBERS = """
+    SELECT quote_ident(current_database()), string_agg(quote_ident(rolname), ', ' ORDER BY rolname)
+    FROM pg_roles
+    WHERE rolcanlogin AND NOT rolsuper AND rolname NOT IN (session_user, %(role)s)
+      AND oid NOT IN (SELECT relowner FROM pg_class WHERE relname IN ('users', 'tasks') AND relkind IN ('r', 'p'))
+      AND has_database_privilege(oid, current_database(), 'CONNECT')
+      AND EXISTS (
+          SELECT FROM pg_roles AS ours
+          WHERE ours.rolname = %(role)s AND pg_has_role(pg_roles.oid, ours.oid, 'MEMBER')
+      )
+"""
 
 
 def ensure_role(connection: Connection, login: str | None) -> None:
@@ -87,6 +101,19 @@ def _ensure_grants(connection: Connection) -> None:
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {ROLE}"))
     if not next_value:
         connection.execute(text(f"GRANT USAGE ON SEQUENCE {sequence} TO {ROLE}"))
+
+
+async def other_members(connection: AsyncConnection) -> str:
+    """What there is to say of logins of other deployments on the same server, which share our role."""
+    cursor = await connection.execute(OTHER_MEMBERS, {"role": ROLE})
+    database, logins = await cursor.fetchone() or ("", None)
+    if logins is None:
+        return ""
+    return (
+        f"Logins besides yours may connect to this database and assume the role {ROLE}, so they may read every "
+        f"task: {logins}. Unless they are meant to, run `REVOKE CONNECT ON DATABASE {database} FROM PUBLIC`, and grant "
+        "it to those who are."
+    )
 
 
 def _try(connection: Connection, statement: str) -> bool:

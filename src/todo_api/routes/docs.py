@@ -6,7 +6,6 @@ it out" works at once. That is for the zero-configuration mode alone: anybody wh
 """
 
 import json
-import time
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -17,10 +16,8 @@ from pydantic import SecretStr
 from starlette.responses import HTMLResponse, JSONResponse
 
 from todo_api.problems import Problem
-from todo_api.tokens import sign
+from todo_api.tokens import SAMPLE_USER, sample_token
 
-SAMPLE_USER: Final = "demo-user"
-SAMPLE_TOKEN_SECONDS: Final = 7 * 24 * 3600
 ASSET_TYPES: Final = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -40,12 +37,6 @@ DOCUMENTATION: Final = (
 _PAGES = files("todo_api.routes") / "pages"
 _DOCS = Template((_PAGES / "docs.html").read_text())
 _HOME = Template((_PAGES / "home.html").read_text())
-
-
-def sample_token(secret: SecretStr) -> str:
-    """A token for the sample user, good for a week."""
-    now = int(time.time())
-    return sign({"sub": SAMPLE_USER, "iat": now, "exp": now + SAMPLE_TOKEN_SECONDS}, secret.get_secret_value())
 
 
 def serve_docs(app: FastAPI, *, sample_secret: SecretStr | None) -> None:

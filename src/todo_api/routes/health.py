@@ -7,8 +7,8 @@ from typing import Final, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from todo_api import database_state
 from todo_api.db import Pool
+from todo_api.migrations import state
 from todo_api.observability import METRICS, METRICS_CONTENT_TYPE, DatabaseFailed, observe
 from todo_api.problems import Problem, problem_responses
 
@@ -55,7 +55,7 @@ class Readiness:
         return await asyncio.shield(self._check)
 
     async def _ask(self) -> bool:
-        read_only = await database_state.check(self._database, self._schema_head)
+        read_only = await state.check(self._database, self._schema_head)
         self._ready_until = self._loop_time() + READY_SECONDS
         return read_only
 
@@ -83,7 +83,7 @@ async def ready(request: Request) -> Ready:
     readiness: Readiness = request.state.readiness
     try:
         return Ready(status="ok", read_only=await readiness.require())
-    except database_state.DatabaseUnusable as error:
+    except state.DatabaseUnusable as error:
         observe(DatabaseFailed(str(error)))
         raise Problem(503, str(error)) from None
 

@@ -4,9 +4,13 @@ Settings and, if there is one, a token come in; findings go out, each with what 
 Neither the token nor a secret is ever part of one.
 """
 
+import argparse
 import asyncio
+import logging
 import os
 import re
+import select
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,27 +22,15 @@ from typing import Any
 import psycopg
 from dotenv import dotenv_values
 
-from todo_api import database_state, migrations, queries
-from todo_api.app import make_verifier
-from todo_api.db import DatabaseError, Pool, compile_statement
+from todo_api import migrations
+from todo_api.app import PREAMBLE, make_verifier
+from todo_api.db import DatabaseError, Pool
 from todo_api.local import postgres
-from todo_api.settings import ENV_FILE, Settings
+from todo_api.migrations import state
+from todo_api.migrations.protection import other_members
+from todo_api.settings import ENV_FILE, Settings, load_settings
 from todo_api.tokens import MAX_TOKEN_BYTES, InvalidToken, JwksClient, JwksUnavailable, Verifier, peek
 
-PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
-
-# Logins that may assume the role here and are neither this one, nor the tables' owner, nor a superuser.
-OTHER_MEMBERS = """
-    SELECT quote_ident(current_database()), string_agg(quote_ident(rolname), ', ' ORDER BY rolname)
-    FROM pg_roles
-    WHERE rolcanlogin AND NOT rolsuper AND rolname NOT IN (session_user, %(role)s)
-      AND oid NOT IN (SELECT relowner FROM pg_class WHERE relname IN ('users', 'tasks') AND relkind IN ('r', 'p'))
-      AND has_database_privilege(oid, current_database(), 'CONNECT')
-      AND EXISTS (
-          SELECT FROM pg_roles AS ours
-          WHERE ours.rolname = %(role)s AND pg_has_role(pg_roles.oid, ours.oid, 'MEMBER')
-      )
-"""
 QUOTED = re.compile(r"""(["']).*\1""", re.DOTALL)
 SIMILARITY = 0.87
 CONNECT_SECONDS = 15
@@ -63,6 +55,25 @@ class Finding:
 
     ok: bool
     what: str
+
+
+def run(_: argparse.Namespace) -> int:
+    """Print the findings; whether one of them is wrong."""
+    logging.disable()  # the findings say it
+    try:
+        findings = examine(load_settings(), _piped_token())
+    finally:
+        logging.disable(logging.NOTSET)
+    for finding in findings:
+        print(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.what}")
+    return int(not all(finding.ok for finding in findings))
+
+
+def _piped_token() -> bytes | None:
+    """The token on standard input, with or without its scheme, if something is piped there."""
+    if sys.stdin is None or sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.5)[0]:
+        return None
+    return sys.stdin.read().strip().removeprefix("Bearer ").strip().encode() or None
 
 
 def examine(settings: Settings, token: bytes | None) -> list[Finding]:
@@ -131,13 +142,13 @@ def _database_url(settings: Settings) -> Iterator[tuple[str, Finding | None]]:
 async def _examine_database(settings: Settings, url: str) -> list[Finding]:
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
-            others = await _other_members(connection)
+            others = await other_members(connection)
     except psycopg.Error as error:
         return [Finding(ok=False, what=f"The database cannot be reached: {str(error).partition(chr(10))[0]}.")]
     database = Pool(url, preamble=PREAMBLE, application_name="todo-api doctor", pooled=settings.pooled)
     try:
-        read_only = await database_state.check(database, migrations.head())
-    except database_state.DatabaseUnusable as error:
+        read_only = await state.check(database, migrations.head())
+    except state.DatabaseUnusable as error:
         return [Finding(ok=False, what=str(error))]
     except DatabaseError as error:
         return [Finding(ok=False, what=f"The database answers, but not as it should: {error.reason}.")]
@@ -148,19 +159,6 @@ async def _examine_database(settings: Settings, url: str) -> list[Finding]:
     if others:
         found.append(Finding(ok=False, what=others))
     return found
-
-
-async def _other_members(connection: psycopg.AsyncConnection) -> str:
-    """What there is to say of logins of other deployments on the same server, which share our role."""
-    cursor = await connection.execute(OTHER_MEMBERS, {"role": queries.ROLE})
-    database, logins = await cursor.fetchone() or ("", None)
-    if logins is None:
-        return ""
-    return (
-        f"Logins besides yours may connect to this database and assume the role {queries.ROLE}, so they may read every "
-        f"task: {logins}. Unless they are meant to, run `REVOKE CONNECT ON DATABASE {database} FROM PUBLIC`, and grant "
-        "it to those who are."
-    )
 
 
 async def _examine_tokens(settings: Settings, token: bytes | None) -> list[Finding]:

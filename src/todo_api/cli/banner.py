@@ -35,6 +35,12 @@ def render(*, version: str, host: str, port: int, user: str, token: str | None, 
 """
 
 
+def report_progress(what: str) -> None:
+    """Say what takes time, to a person who waits for it."""
+    if sys.stderr.isatty():
+        print(f"  {what}", file=sys.stderr, flush=True)
+
+
 def command() -> str:
     """How this program is called from where it was started, as a shell takes it."""
     path = Path(sys.argv[0])

@@ -1,28 +1,23 @@
-"""The service's settings: environment variables (or a ``.env`` file) in, one frozen object out.
+"""Everything that can be set, how it is checked, and what follows from it.
 
 Secrets are ``SecretStr``, so that no log, traceback or ``repr`` shows them. With ``DATABASE_URL``
 unset the service runs with zero configuration: on an embedded PostgreSQL, with a secret of its own.
 """
 
-import re
-import sys
 from contextlib import suppress
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from todo_api.database_url import is_pooled, normalise
-from todo_api.local.secret import check_secret, sample_secret
-from todo_api.middleware.cors import DEFAULT_PORTS, as_browsers_send
+from todo_api.settings.database_url import is_pooled, normalise
+from todo_api.settings.secret import check_secret, sample_secret
+from todo_api.settings.web_address import as_browsers_send, check_address, is_private_or_https, origin_of
 
 ENV_FILE = ".env"
-# Not 134744072 or 0x8080808, which are IPv4 addresses (WHATWG URL §3.5); ASCII, because IDNA makes a dot of "。".
-PRIVATE_NAME = re.compile(r"(?!(\d+|0x[\da-f]*)$)[\w-]+|[\w.-]+\.(localhost|local|internal)", re.ASCII)
 
 
 class Settings(BaseSettings):
@@ -167,13 +162,8 @@ class Settings(BaseSettings):
     @field_validator("better_auth_url", "better_auth_jwks_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _check_web_address(cls, url: str | None) -> str | None:
-        try:
-            parts = urlsplit(url or "https://unset")
-            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError:  # a port that is no number, a bracket that is not closed
-            usable = False
-        if not usable or parts.username or parts.password:
-            raise ValueError("must be an address such as https://app.example.com")
+        if url is not None:
+            check_address(url)
         return url
 
     @field_validator("data_dir")
@@ -194,7 +184,7 @@ class Settings(BaseSettings):
                 "BETTER_AUTH_JWKS_URL is set, so BETTER_AUTH_URL, or BETTER_AUTH_ISSUER and BETTER_AUTH_AUDIENCE, "
                 "must be set too"
             )
-        if self.jwks_url is not None and not (self.better_auth_allow_http or _is_private_or_https(self.jwks_url)):
+        if self.jwks_url is not None and not (self.better_auth_allow_http or is_private_or_https(self.jwks_url)):
             raise ValueError(
                 "The JWKS's address must begin with https://; BETTER_AUTH_ALLOW_HTTP=true allows plain http"
             )
@@ -239,13 +229,8 @@ class Settings(BaseSettings):
 
     @property
     def _origin(self) -> tuple[str, ...]:
-        """Better Auth's origin as a browser writes it (RFC 6454 §6.2): without a default port."""
-        if self.better_auth_url is None:
-            return ()
-        parts = urlsplit(self.better_auth_url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        port = "" if parts.port in {None, DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"
-        return (f"{parts.scheme}://{host}{port}",)
+        """Better Auth's origin, which is what its tokens name."""
+        return () if self.better_auth_url is None else (origin_of(self.better_auth_url),)
 
     def signing_secret(self) -> SecretStr | None:
         """``BETTER_AUTH_SECRET``; with zero configuration, one generated once and stored under ``data_dir``."""
@@ -256,44 +241,3 @@ class Settings(BaseSettings):
         if self.better_auth_secret is None and self.zero_configuration:
             return SecretStr(sample_secret(self.data_dir / "secret"))
         return None
-
-
-def _is_private_or_https(url: str) -> bool:
-    """Whether nobody on a public network can read along or answer instead."""
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        return True
-    try:
-        return ip_address(parts.hostname or "").is_private
-    except ValueError:
-        return PRIVATE_NAME.fullmatch(parts.hostname or "") is not None
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Read the environment; end the process with one sentence a line when it cannot be used."""
-    _check_env_file(Path(ENV_FILE))
-    try:
-        return Settings(**overrides)
-    except ValidationError as error:
-        sys.exit("\n".join(explain(error)))
-
-
-def _check_env_file(path: Path) -> None:
-    """See that the file is text: a name in another encoding would be ignored without a word."""
-    try:
-        if path.exists() and "\0" in path.read_bytes().decode():
-            sys.exit(f"{path} is not UTF-8 text; save it with that encoding.")
-    except UnicodeDecodeError:
-        sys.exit(f"{path} is not UTF-8 text; save it with that encoding.")
-    except OSError as error:
-        sys.exit(f"{path} cannot be read: {error.strerror}.")
-
-
-def explain(error: ValidationError) -> list[str]:
-    """One sentence for each setting that cannot be used; none shows a value."""
-    sentences = []
-    for item in error.errors(include_input=False, include_url=False):
-        name = ".".join(str(part) for part in item["loc"][:1]).upper()
-        reason = item["msg"].removeprefix("Value error, ")
-        sentences.append(f"{name} {reason}." if name else f"{reason}.")
-    return sentences
