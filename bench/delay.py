@@ -11,6 +11,7 @@ from collections import deque
 from typing import cast
 
 import uvloop
+from typing_extensions import override
 
 # The event loop's timers are exact to a millisecond; what is due so soon leaves with the head.
 SLACK_SECONDS = 0.0005
@@ -69,14 +70,17 @@ class Side(asyncio.Protocol):
         self._outgoing = outgoing
         self._incoming = incoming
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Open the way for what comes from the other side."""
         self._incoming.connect(cast("asyncio.Transport", transport))  # uvloop's inherits nothing
 
+    @override
     def data_received(self, data: bytes) -> None:
         """Hold bytes back."""
         self._outgoing.put(data)
 
+    @override
     def connection_lost(self, _: Exception | None) -> None:
         """Close the other side, in its turn."""
         self._incoming.end()

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from typing_extensions import override
+
 from bench.load import Result
 
 
@@ -31,6 +33,7 @@ class Table:
         pairs = zip(self.rounds[self.reference], self.rounds[name], strict=True)
         return median(ours.rate / theirs.rate if theirs.rate else float("inf") for ours, theirs in pairs)
 
+    @override
     def __str__(self) -> str:
         head = ("contender", "req/s", "µs CPU", "core", "db µs", "p50 ms", "p95 ms", "p99 ms", "errors")
         rows = [[*head, f"{self.reference} is x", "x by CPU"]]

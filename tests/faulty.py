@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
+from typing_extensions import override
 
 from todo_api.app import create_app
 from todo_api.observability import configure_logging
@@ -20,6 +21,7 @@ def faulty_app(settings: Settings) -> FastAPI:
         raise RuntimeError("very private")
 
     class FailsAfterwards(PlainTextResponse):
+        @override
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             await super().__call__(scope, receive, send)
             raise RuntimeError("very private")

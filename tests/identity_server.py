@@ -13,6 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.api_jws import PyJWS
+from typing_extensions import override
 
 from tests.harness import claims
 from todo_api.tokens import UnknownKey, Verifier
@@ -111,6 +112,7 @@ class IdentityServer:
                 except OSError:
                     return  # it had enough
 
+            @override
             def log_message(self, *arguments: Any) -> None:
                 return
 

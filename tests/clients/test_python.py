@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from typing_extensions import override
 
 from tests.clients.node import ROOT
 from tests.harness import Server, User, environment, free_port, serving, token
@@ -116,6 +117,7 @@ class Network:
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_one  # noqa: N815
 
+            @override
             def log_message(self, *_: object) -> None:
                 """Keep the tests' output clean."""
 

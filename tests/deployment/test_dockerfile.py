@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from deploy.dockerfile import Stage, parse
+from typing_extensions import override
 
 from tests.harness import free_port
 
@@ -56,6 +57,7 @@ class Healthy(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    @override
     def log_message(self, *arguments: Any) -> None:
         return
 

@@ -7,6 +7,7 @@ import httpx
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from typing_extensions import override
 
 from tests.harness import Server, User
 
@@ -35,6 +36,7 @@ class TwoUsers(RuleBasedStateMachine):
         self.tags: dict[int, list[str]] = {}  # every entity tag that a task ever had, the present one last
         self.keyed: tuple[dict[str, Any], dict[str, Any]] = {}, {}  # what each key was first sent with, and its answer
 
+    @override
     def teardown(self) -> None:
         for user in self.users:
             user.http.close()

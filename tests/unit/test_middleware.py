@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from typing_extensions import override
 
 from tests.harness import SECRET
 from todo_api.app import create_app
@@ -59,6 +60,7 @@ def raising(error: BaseException, *before: Message) -> FastAPI:
     app = service()
 
     class Raising(Response):
+        @override
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
             for message in before:
                 await send(message)

@@ -7,6 +7,7 @@ import jwt
 import pytest
 from jwt.algorithms import HMACAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
+from typing_extensions import override
 
 from tests.identity_server import SigningKey, encoded
 from todo_api.tokens.decoder import Decoder
@@ -31,6 +32,7 @@ class TestReliedUpon:
         seen = []
 
         class Hooked(jwt.PyJWT):
+            @override
             def _decode_payload(self, decoded: dict[str, Any]) -> dict[str, Any]:
                 seen.append(decoded["payload"])
                 return {"changed": True}

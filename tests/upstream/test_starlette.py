@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from typing_extensions import override
 
 SCOPE: dict[str, Any] = {
     "type": "http",
@@ -29,6 +30,7 @@ def test_application_calls_what_build_middleware_stack_returns_and_keeps_it() ->
     calls: list[str] = []
 
     class Application(Starlette):
+        @override
         def build_middleware_stack(self) -> Any:
             async def stack(scope: Any, receive: Any, send: Any) -> None:
                 assert scope["app"] is self

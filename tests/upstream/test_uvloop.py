@@ -4,6 +4,8 @@ import asyncio
 import socket
 from typing import Any
 
+from typing_extensions import override
+
 from todo_api.server.event_loop import EventLoop
 
 
@@ -15,9 +17,11 @@ class Peer(asyncio.Protocol):
     def __init__(self) -> None:
         self.got = bytearray()
 
+    @override
     def data_received(self, data: bytes) -> None:
         self.got += data
 
+    @override
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 

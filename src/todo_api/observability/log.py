@@ -17,6 +17,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from msgspec.json import encode
+from typing_extensions import override
 
 from todo_api.observability.events import REQUEST_ID, AuthUnavailable, DatabaseFailed, Event, RequestFailed
 from todo_api.observability.metrics import METRICS
@@ -51,6 +52,7 @@ class Log(logging.Handler):
             except RuntimeError:  # no event loop: a command, or a thread
                 self.flush()
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         """Write another library's line: its first line, and the type of its exception; no traceback."""
         line = record.getMessage().partition("\n")[0].strip()
@@ -61,6 +63,7 @@ class Log(logging.Handler):
             fields["error"] = record.exc_info[0].__name__
         self.write(record.created, record.levelno, json.dumps(fields, separators=(",", ":")).encode())
 
+    @override
     def flush(self) -> None:
         """Write what is noted, whole lines at a time, then count it: no line is lost when counting fails."""
         noted, self._noted = self._noted, []

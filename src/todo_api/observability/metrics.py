@@ -21,6 +21,7 @@ from msgspec.json import decode, encode
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from todo_api.observability.events import AuthRejected, Event, RequestServed, TaskEvent
 
@@ -123,6 +124,7 @@ class Metrics(Collector):
     def _snapshot(self) -> Snapshot:
         return Snapshot(list(self._counts.items()), list(self._requests.items()))
 
+    @override
     def collect(self) -> Iterator[Metric]:
         """All series, as prometheus_client asks for them."""
         counts: Counter[tuple[str, str]] = Counter()

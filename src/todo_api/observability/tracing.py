@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from opentelemetry import trace
 from opentelemetry.context import Context
 from starlette.types import Scope
+from typing_extensions import override
 
 from todo_api.db import DatabaseError, Pool, Row, Statement, Value
 
@@ -107,6 +108,7 @@ class TracedPool(Pool):
         super().__init__(url, **options)
         self._tracer = provider.get_tracer(__name__)
 
+    @override
     async def run(self, statement: Statement, owner: str, **values: Value) -> list[Row]:
         """Run one statement; see ``Pool.run``."""
         with self._tracer.start_as_current_span(
