@@ -40,9 +40,15 @@ _owner = bindparam("owner", type_=Text)
 _completed = cast(bindparam("completed", type_=Boolean), Boolean)
 _is_the_task = (col(Task.id) == bindparam("task_id", type_=BigInteger), col(Task.user_id) == _owner)
 
-# Never equal to what it was: not within one microsecond, not when the clock is set back.
+# Never equal to what it was: not within one microsecond, not when the clock is set back. Nothing but immutable
+# functions is applied to the column, because Citus runs others before it knows the row; and to add an interval to a
+# time is immutable only without a time zone.
+_UTC = literal_column("'UTC'", Text)
 _next_updated_at = func.greatest(
-    func.clock_timestamp(), col(Task.updated_at) + literal_column("interval '1 microsecond'", Interval)
+    func.now(),
+    func.timezone(
+        _UTC, func.timezone(_UTC, col(Task.updated_at)) + literal_column("interval '1 microsecond'", Interval)
+    ),
 )
 
 SELECT_TASK = select(Task).where(*_is_the_task)
@@ -155,6 +161,7 @@ _inserted = (
             _key_row.c.task_id == _proposed.c.id
         ),
     )
+    .returning(col(Task.id))  # without it, Citus would write the row by COPY, which row-level security forbids
     .cte("inserted")
 )
 _expired_keys = (
