@@ -244,6 +244,21 @@ class TestGivingUp:
 
         play(scene())
 
+    def test_connection_that_turns_out_to_be_closed_is_replaced_and_the_right_to_it_given_back(
+        self, witness: Witness
+    ) -> None:
+        async def scene() -> None:
+            async with opened(witness.url, **LONG) as database:
+                await warm(database, 2)
+                database._heavy_users.add(b"slow", slow=True)
+                for connection in database._connector.connections:
+                    connection._pq.finish()
+
+                assert await database.run(SELECT, "slow", task_id=1) == []
+                assert database._exclusive._value == 2
+
+        play(scene())
+
 
 class TestHeavyUsers:
     @pytest.mark.parametrize(("statement", "pending"), [(LARGE, 1), (MANY, 5)], ids=["large", "many but small"])

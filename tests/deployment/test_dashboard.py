@@ -99,7 +99,9 @@ def samples(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[Sam
             connection.execute("ALTER TABLE tasks RENAME TO gone")
         user = server.user()
         assert user.http.get(user.base).status_code == 503
-        text = httpx.get(f"{server.url}/metrics").text
+        text = ""
+        while not all(each in text for each in ("task.deleted", 'status="401"', 'status="403"', 'status="503"')):
+            text = httpx.get(f"{server.url}/metrics").text  # a worker tells the other once a second
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 

@@ -165,6 +165,10 @@ class TestToken:
         assert ended("token", "ada", f"--expires={expires}") == 2
         assert "--expires: must be a number and a unit, such as 15m" in capsys.readouterr().err
 
+    def test_lifetime_beyond_ten_years_is_rejected(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert ended("token", "ada", "--expires=3651d") == 2
+        assert "--expires: must be at most 3650d" in capsys.readouterr().err
+
     def test_user_is_required(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert ended("token") == 2
         assert "USER" in capsys.readouterr().err

@@ -64,6 +64,7 @@ def test_requests_are_the_same_in_any_pieces(size: int) -> None:
         pytest.param(b"get / HTTP/1.1", 400, id="method in lower case"),
         pytest.param(b"GET / HTTP/2.0\r\n", 505, id="version of an unfinished head"),
         pytest.param(b"GET ?a#b HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="target that is no URL"),
+        pytest.param(b"GET http://x:99999/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="port that is none"),
         pytest.param(b"GET /a HTTP/1.1\r\nHost: a b\r\n\r\n", 400, id="host"),
         pytest.param(b"GET /metrics#b HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="fragment"),
         pytest.param(b"GET http://x/metrics#b HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="fragment of a whole URL"),

@@ -570,9 +570,15 @@ class TestSampleSecretIsRejected:
 
 
 class TestEnvFile:
-    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
-    def test_in_another_encoding_is_one_sentence(self, directory: Path, encoding: str) -> None:
-        (directory / ".env").write_bytes("PORT=8001\nCORS_ORIGINS=http://é.example\n".encode(encoding))
+    @pytest.mark.parametrize("host", ["é.example", "e.example"])
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+    def test_in_another_encoding_is_one_sentence(self, directory: Path, encoding: str, host: str) -> None:
+        (directory / ".env").write_bytes(f"PORT=8001\nCORS_ORIGINS=http://{host}\n".encode(encoding))
+        with pytest.raises(SystemExit, match=r"^\.env is not UTF-8 text; save it with that encoding\.$"):
+            load_settings()
+
+    def test_in_latin_1_is_one_sentence(self, directory: Path) -> None:
+        (directory / ".env").write_bytes("CORS_ORIGINS=http://é.example\n".encode("latin-1"))
         with pytest.raises(SystemExit, match=r"^\.env is not UTF-8 text; save it with that encoding\.$"):
             load_settings()
 

@@ -210,9 +210,9 @@ class Connection(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         """The client has taken most of it."""
-        if self._writable is not None:
-            self._writable.set()
-            self._writable = None
+        assert self._writable is not None  # writing was paused before
+        self._writable.set()
+        self._writable = None
         self._parse()
 
     def response_written(self) -> None:

@@ -102,12 +102,12 @@ class Worker:
         self._buffered_bytes = sum(buffered.values())
         if self._buffered_bytes <= self.limits.max_buffered_bytes:
             return
-        for connection in sorted(buffered, key=lambda one: (one.is_behind, buffered[one]), reverse=True):
+        slowest_last = sorted(buffered, key=lambda one: (one.is_behind, buffered[one]))
+        while self._buffered_bytes > 0.75 * self.limits.max_buffered_bytes:
+            connection = slowest_last.pop()
             self._connections.discard(connection)
             connection.transport.abort()
             self._buffered_bytes -= buffered[connection]
-            if self._buffered_bytes <= 0.75 * self.limits.max_buffered_bytes:
-                break
 
     async def close_overdue(self) -> None:
         """Disconnect every client that takes too long; give back what large responses took."""
