@@ -14,7 +14,17 @@ import pytest
 from tests.harness import SECRET, free_port
 from tests.identity_server import IdentityServer, SigningKey, verify_with_fresh_keys
 from tests.unit.test_tokens import ISSUER, NOW, USER, Clock, forge, payload, segment, without
-from todo_api.tokens import InvalidToken, JwksClient, JwksUnavailable, UnknownKey, Verifier, jwks_client, peek, sign
+from todo_api.tokens import (
+    InvalidToken,
+    JwksClient,
+    JwksUnavailable,
+    UnknownKey,
+    Verifier,
+    jwks_client,
+    jwks_download,
+    peek,
+    sign,
+)
 from todo_api.tokens.cache import ENTRY_BYTES, MAX_CACHE_BYTES
 from todo_api.tokens.claims import LEEWAY_SECONDS, MAX_EMAIL_LENGTH, MAX_NAME_LENGTH, MAX_SUBJECT_LENGTH, MAX_TIME
 from todo_api.tokens.jwks import UnusableJwks, parse
@@ -224,7 +234,8 @@ def play(work: Callable[[Both], Coroutine[Any, Any, None]], **answers: Any) -> I
             await asyncio.wait_for(work(both), 10)
         finally:
             await both.source.close()
-            assert both.source._http is None or both.source._http.is_closed
+            http = both.source._download._http
+            assert http is None or http.is_closed
 
     with identity.listening():
         asyncio.run(run())
@@ -313,7 +324,7 @@ class TestDownload:
         async def work(both: Both) -> None:
             assert await both.verify(both.token()) == USER
 
-        play(work, body=content.ljust(jwks_client.MAX_JWKS_BYTES))
+        play(work, body=content.ljust(jwks_download.MAX_JWKS_BYTES))
 
     @pytest.mark.parametrize(
         ("answers", "expected"),
@@ -321,7 +332,7 @@ class TestDownload:
             ({"status": 404}, "status 404"),
             ({"moves": 100}, "too many redirects"),
             ({"status": 302, "location": "http://127.0.0.1:1/jwks"}, "redirected to another origin"),
-            ({"body": b" " * (jwks_client.MAX_JWKS_BYTES + 1)}, "too large"),
+            ({"body": b" " * (jwks_download.MAX_JWKS_BYTES + 1)}, "too large"),
             ({"body": b"[]"}, "not a JSON object"),
             ({"body": gzip.compress(b"[]"), "encoding": "gzip"}, "compressed, though asked not to be"),
         ],

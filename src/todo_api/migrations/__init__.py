@@ -1,21 +1,24 @@
 """The schema's history, and the one way to bring a database up to date.
 
-Alembic is configured here, in code; the scripts travel inside the package.
+Alembic is configured here, in code; the scripts travel inside the package. It is imported when a
+database is migrated: it would cost every start of the service 0.2 s and 6 MB.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from todo_api.migrations import protection
 from todo_api.migrations.state import DatabaseUnusable, check_encoding, newer
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+SCRIPTS = Path(__file__).parent
 
 # Any number will do, as long as every version of this service uses the same.
 LOCK = 7_306_090_421
@@ -27,10 +30,8 @@ class MigrationFailed(Exception):
 
 
 def head() -> str:
-    """The revision that this version of the service needs."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
+    """The revision that this version of the service needs; scripts are named by theirs, in their order."""
+    return max(path.name for path in SCRIPTS.glob("versions/[0-9]*.py")).partition("_")[0]
 
 
 def upgrade(url: str, *, login: str | None = None) -> None:
@@ -45,6 +46,9 @@ def upgrade(url: str, *, login: str | None = None) -> None:
     Raises:
         MigrationFailed: the database is out of reach, unusable, or its login lacks a right.
     """
+    from alembic import command  # noqa: PLC0415 - the module's docstring says why
+    from alembic.util import CommandError  # noqa: PLC0415
+
     engine = engine_for(url)
     try:
         with engine.begin() as connection:
@@ -89,8 +93,10 @@ def _check_revision(connection: Connection) -> None:
         raise DatabaseUnusable(newer(revision))
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

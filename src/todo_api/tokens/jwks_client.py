@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import httpx
-
 from todo_api.tokens.jwks import Jwks, Key, UnusableJwks, parse
 from todo_api.tokens.rate_limit import RateLimit
 
@@ -35,8 +33,6 @@ MAX_FAILED_FETCHES, FAILED_SECONDS = 3, 5.0
 """The same for fetches while there is no set to serve with."""
 
 FETCH_TIMEOUT_SECONDS = 4.0
-MAX_JWKS_BYTES = 256 * 1024
-MAX_REDIRECTS = 3
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +55,9 @@ class JwksClient:
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        # httpx takes a while to import, and a service that has a secret alone needs none.
+        from todo_api.tokens.jwks_download import JwksDownload  # noqa: PLC0415
+
         self.url = url
         self._clock = clock
         self._jwks: Jwks | None = None
@@ -68,7 +67,7 @@ class JwksClient:
         self._fruitless = RateLimit(MAX_FRUITLESS_FETCHES, FRUITLESS_SECONDS, clock)
         self._failed = RateLimit(MAX_FAILED_FETCHES, FAILED_SECONDS, clock)
         self._fetching: asyncio.Task[bool] | None = None
-        self._http: httpx.AsyncClient | None = None
+        self._download = JwksDownload(url)
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -109,8 +108,7 @@ class JwksClient:
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
-        if self._http is not None:
-            await self._http.aclose()
+        await self._download.close()
 
     async def _fetch_for(self, key_id: str | None, algorithm: str) -> None:
         """Fetch the set, unless another request that waited with this one has begun to."""
@@ -144,8 +142,8 @@ class JwksClient:
         asked_at = self._clock()
         try:
             async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
-                jwks = parse(await self._download())
-        except (httpx.HTTPError, httpx.InvalidURL, UnusableJwks, OSError, ValueError) as error:
+                jwks = parse(await self._download.get())
+        except (UnusableJwks, OSError, ValueError) as error:
             self._failure = str(error) or type(error).__name__
             log.warning("JWKS not obtained", extra={"reason": self._failure})
             if self._jwks is not None:
@@ -164,49 +162,3 @@ class JwksClient:
         self._usable_until = asked_at + MAX_AGE_SECONDS
         if jwks is not None and not jwks.keys:
             log.warning("JWKS holds no key that can be used: all tokens of it are rejected")
-
-    async def _download(self) -> bytes:
-        """The body of the answer. Redirects are followed to the same origin alone.
-
-        Raises:
-            httpx.HTTPError, httpx.InvalidURL, UnusableJwks: there is none, or it is too large.
-        """
-        if self._http is None:
-            self._http = _http_client()
-        here = url = httpx.URL(self.url)
-        for _ in range(MAX_REDIRECTS + 1):
-            async with self._http.stream("GET", url) as response:
-                if not response.is_redirect:
-                    return await _body(response)
-            url = url.join(response.headers.get("location", ""))
-            if (url.scheme, url.host, url.port) != (here.scheme, here.host, here.port):
-                raise UnusableJwks("redirected to another origin")
-        raise UnusableJwks("too many redirects")
-
-
-def _http_client() -> httpx.AsyncClient:
-    """A client that trusts the certificates of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or else certifi's.
-
-    Everything else of the environment is ignored (``trust_env``): proxies, because one that is named for other
-    traffic would answer for the identity server over plain http, and ``.netrc``.
-    """
-    try:
-        certificates = httpx.create_ssl_context()
-    except OSError as error:
-        raise UnusableJwks(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from None
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-    return httpx.AsyncClient(verify=certificates, trust_env=False, headers=headers)
-
-
-async def _body(response: httpx.Response) -> bytes:
-    """The body as it is on the wire, so that no compression can make it larger than what is counted."""
-    if response.status_code != 200:
-        raise UnusableJwks(f"status {response.status_code}")
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise UnusableJwks("compressed, though asked not to be")
-    content = b""
-    async for chunk in response.aiter_raw():
-        content += chunk
-        if len(content) > MAX_JWKS_BYTES:
-            raise UnusableJwks("too large")
-    return content
