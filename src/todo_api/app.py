@@ -65,7 +65,7 @@ class TodoApi(FastAPI):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve what a server asks for. FastAPI would find out on each request whether to trace it, for 2 µs."""
+        """Serve a request, or the lifespan. FastAPI would find out on each request whether to trace it, for 2 µs."""
         if self._traced or scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return

@@ -12,10 +12,10 @@ from pydantic import Field as PydanticField
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Identity, Index, MetaData, Text, func, text
 from sqlmodel import Field, SQLModel
 
-TITLE_LENGTH = 255
-DESCRIPTION_LENGTH = 1000
-USER_ID_LENGTH = 255
-IDEMPOTENCY_KEY_LENGTH = 255
+MAX_TITLE_LENGTH = 255
+MAX_DESCRIPTION_LENGTH = 1000
+MAX_USER_ID_LENGTH = 255
+MAX_IDEMPOTENCY_KEY_LENGTH = 255
 
 
 class Table(SQLModel):
@@ -34,7 +34,7 @@ class User(Table, table=True):
     """A user as the tokens describe them; the row is made with the user's first write."""
 
     __tablename__ = "users"
-    __table_args__ = (CheckConstraint(f"char_length(id) BETWEEN 1 AND {USER_ID_LENGTH}", name="id_length"),)
+    __table_args__ = (CheckConstraint(f"char_length(id) BETWEEN 1 AND {MAX_USER_ID_LENGTH}", name="id_length"),)
 
     id: str = Field(sa_type=Text, primary_key=True)
     email: str | None = Field(default=None, sa_type=Text)
@@ -49,9 +49,9 @@ class Task(Table, table=True):
 
     __tablename__ = "tasks"
     __table_args__ = (
-        CheckConstraint(f"char_length(title) <= {TITLE_LENGTH}", name="title_length"),
+        CheckConstraint(f"char_length(title) <= {MAX_TITLE_LENGTH}", name="title_length"),
         CheckConstraint("btrim(title, E' \\t\\n\\x0B\\f\\r') <> ''", name="title_not_blank"),
-        CheckConstraint(f"char_length(description) <= {DESCRIPTION_LENGTH}", name="description_length"),
+        CheckConstraint(f"char_length(description) <= {MAX_DESCRIPTION_LENGTH}", name="description_length"),
         CheckConstraint("updated_at >= created_at", name="updated_at_not_before_created_at"),
         Index("tasks_user_id_created_at_id_idx", "user_id", text("created_at DESC"), text("id DESC")),
     )
@@ -74,7 +74,7 @@ class IdempotencyKey(Table, table=True):
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (
-        CheckConstraint(f"char_length(key) BETWEEN 1 AND {IDEMPOTENCY_KEY_LENGTH}", name="key_length"),
+        CheckConstraint(f"char_length(key) BETWEEN 1 AND {MAX_IDEMPOTENCY_KEY_LENGTH}", name="key_length"),
         Index("idempotency_keys_user_id_created_at_idx", "user_id", "created_at"),
     )
 
@@ -97,11 +97,11 @@ def without_nul(value: str) -> str:
 
 Title = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_LENGTH),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TITLE_LENGTH),
     AfterValidator(without_nul),
     PydanticField(description="White space around it is trimmed first."),
 ]
-Description = Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH), AfterValidator(without_nul)]
+Description = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION_LENGTH), AfterValidator(without_nul)]
 
 
 class _Body(BaseModel):
@@ -161,9 +161,9 @@ class TaskRead(BaseModel):
     """A task as clients see it, keys in this order."""
 
     id: Annotated[int, PydanticField(json_schema_extra={"format": "int64"})]
-    user_id: Annotated[str, StringConstraints(max_length=USER_ID_LENGTH)]
-    title: Annotated[str, StringConstraints(min_length=1, max_length=TITLE_LENGTH)]
-    description: Annotated[str, StringConstraints(max_length=DESCRIPTION_LENGTH)] | None
+    user_id: Annotated[str, StringConstraints(max_length=MAX_USER_ID_LENGTH)]
+    title: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TITLE_LENGTH)]
+    description: Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION_LENGTH)] | None
     completed: bool
     created_at: datetime
     updated_at: datetime

@@ -14,7 +14,7 @@ from tests.api.wire import ask, exchange
 from tests.harness import Server, User, token
 
 JSON = {"Content-Type": "application/json"}
-LARGEST = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 NOT_JSON = ("body", "is not valid JSON")
 
 
@@ -126,12 +126,12 @@ class TestContentType:
 
 class TestSize:
     def test_largest_body_is_accepted(self, write: Write) -> None:
-        write.assert_accepted(write.send(body_of(LARGEST)))
-        write.assert_accepted(write.send(chunks(body_of(LARGEST))))
+        write.assert_accepted(write.send(body_of(MAX_BODY_BYTES)))
+        write.assert_accepted(write.send(chunks(body_of(MAX_BODY_BYTES))))
 
     def test_one_byte_more_answers_413(self, write: Write) -> None:
-        assert_problem(write.send(body_of(LARGEST + 1)), 413, "content_too_large")
-        assert_problem(write.send(chunks(body_of(LARGEST + 1))), 413, "content_too_large")
+        assert_problem(write.send(body_of(MAX_BODY_BYTES + 1)), 413, "content_too_large")
+        assert_problem(write.send(chunks(body_of(MAX_BODY_BYTES + 1))), 413, "content_too_large")
         write.assert_nothing_changed()
 
     def test_far_more_answers_413(self, write: Write) -> None:
@@ -139,7 +139,7 @@ class TestSize:
         assert_problem(write.send(chunks(body_of(2**21))), 413, "content_too_large")
         write.assert_nothing_changed()
 
-    @pytest.mark.parametrize("length", [LARGEST + 1, 2**31, 2**62])
+    @pytest.mark.parametrize("length", [MAX_BODY_BYTES + 1, 2**31, 2**62])
     def test_announced_length_answers_413_before_the_body_comes(
         self, server: Server, write: Write, length: int
     ) -> None:
@@ -152,7 +152,9 @@ class TestSize:
 
     def test_chunked_body_answers_413_before_it_ends(self, server: Server, write: Write) -> None:
         head = f"{write.method} {write.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(write.user.id)}\r\n"
-        body = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n" + b" " * (LARGEST + 1)
+        body = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n" + b" " * (
+            MAX_BODY_BYTES + 1
+        )
 
         assert exchange(server, head.encode() + body).status == 413
         write.assert_nothing_changed()

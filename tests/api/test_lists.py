@@ -410,10 +410,12 @@ class TestCursor:
             ("created_at", ["2026-01-01T00:00:00+23:59", 1]),  # PostgreSQL reads none beyond 16 hours
         ],
     )
-    def test_well_sealed_nonsense_is_rejected_all_the_same(self, alice: User, sort: str, position: Any) -> None:
-        """The seal holds no secret, so anybody who reads the source can make one."""
+    def test_nonsense_with_the_right_digest_is_rejected_all_the_same(
+        self, alice: User, sort: str, position: Any
+    ) -> None:
+        """The digest holds no secret, so anybody who reads the source can make one."""
         descending = sort != "title"
-        cursor = task_list._sealed(encode(position), encode((alice.id, None, None, sort, descending)))
+        cursor = task_list._cursor(encode(position), encode((alice.id, None, None, sort, descending)))
 
         assert_invalid(alice.http.get(f"{alice.base}?sort={sort}&cursor={cursor}"), FOREIGN)
 

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.harness import Server, User, token
 from tests.properties.effort import effort
-from todo_api.models import TITLE_LENGTH
+from todo_api.models import MAX_TITLE_LENGTH
 from todo_api.problems import CONNECTION_STATUSES
 
 
@@ -113,7 +113,7 @@ def test_valid_request_keeps_the_promises(operations: Operations, alice: User, n
 def too_long_before_trimming(body: Any) -> bool:
     """Whether the title is within its limit only once it is trimmed, which no ``maxLength`` can say."""
     title = body.get("title") if isinstance(body, dict) else None
-    return isinstance(title, str) and len(title) > TITLE_LENGTH >= len(title.strip(WHITE_SPACE))
+    return isinstance(title, str) and len(title) > MAX_TITLE_LENGTH >= len(title.strip(WHITE_SPACE))
 
 
 @pytest.mark.parametrize("name", [*COLLECTION, *ONE_TASK])

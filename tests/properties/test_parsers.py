@@ -170,9 +170,11 @@ class TestCursors:
 
     @effort(75, soak_share=0.005)
     @given(position=values | st.tuples(st.datetimes().map(str) | st.text(), st.integers()))
-    def test_sealed_position_is_a_value_error_or_one_that_a_task_can_have(self, sort: str, position: Any) -> None:
+    def test_position_with_the_right_digest_is_a_value_error_or_one_that_a_task_can_have(
+        self, sort: str, position: Any
+    ) -> None:
         query = page(sort=sort)
-        forged = task_list._sealed(json.dumps(position).encode(), query._list())  # the seal is no secret
+        forged = task_list._cursor(json.dumps(position).encode(), query._list())  # the digest holds no secret
         try:
             after = query.continued(forged).after
         except ValueError:

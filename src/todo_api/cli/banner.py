@@ -13,7 +13,7 @@ RESET, BOLD, DIM, CYAN, GREEN = ("\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[36m", "\
 def render(*, version: str, host: str, port: int, user: str, token: str | None, coloured: bool) -> str:
     """The banner, coloured or plain; its last line is a command to paste.
 
-    ``token`` is None where it would end in a log: then the command asks for one.
+    ``token`` is None where it would end in a log: then the command makes one.
     """
 
     def paint(style: str, text: str) -> str:

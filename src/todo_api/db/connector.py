@@ -1,7 +1,7 @@
 """Opens connections when requests need them, replaces those that are lost, and knows which is least loaded.
 
 Nothing here runs on its own, neither a ping nor a reconnect, so a database that went to sleep stays
-asleep until someone asks.
+asleep until a request needs it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ STUCK_SECONDS = 0.7
 """An attempt to connect that takes so long may be stuck: another one is made beside it."""
 
 EXCLUSIVE_LOAD = 1_000_000
-"""A connection that somebody has for themselves is taken only when there is no other."""
+"""A connection that one user has exclusively is used only when there is no other."""
 
 MAX_SECONDS_PER_HOST = 2
 """How long an attempt waits for each of several hosts: they are tried one after another, and the first may be a primary that

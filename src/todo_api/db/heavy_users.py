@@ -1,4 +1,4 @@
-"""Who has just asked for so much that their statements run one at a time.
+"""Users whose statements run one at a time, because one was slow or returned a large result.
 
 Statements of many users share connections, and PostgreSQL runs those of one connection one after
 another. A user one of whose statements needed more time, or brought more rows, than others should wait

@@ -78,6 +78,6 @@ class Cors:
         if not _HEADERS.issuperset(name.strip() for name in names if name.strip()):
             return respond(scope, 400, HEADER_NOT_ALLOWED)
         allowed = dict(_PREFLIGHT_HEADERS)
-        if headers.get(b"access-control-request-private-network") == b"true":  # a page on the web asks for localhost
+        if headers.get(b"access-control-request-private-network") == b"true":  # from a public page to localhost
             allowed["Access-Control-Allow-Private-Network"] = "true"
         return PlainTextResponse("OK", headers=allowed)

@@ -1,4 +1,4 @@
-"""Fair queueing per user: when more is asked than can be done at once, no user waits for another's flood.
+"""Fair queueing per user: of more requests than can be served at once, no user waits for another's flood.
 
 A request acquires a slot for its user before it is worked on and releases it afterwards. A request
 that does not get one in time is answered 503.
@@ -20,7 +20,7 @@ MAX_WAIT_SECONDS: Final = 0.5
 REJECTION_DELAY_SECONDS: Final = 1.0
 """How long a rejection is held back: a client that repeats at once would cost more than serving it."""
 
-OVERLOADED: Final = "Too much is asked of the service now; please try again."
+OVERLOADED: Final = "The service is overloaded; please try again."
 
 
 class FairQueue:

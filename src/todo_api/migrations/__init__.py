@@ -75,7 +75,7 @@ def engine_for(url: str) -> Engine:
 
 
 def _connect(url: str) -> psycopg.Connection:
-    """A connection; what SQLAlchemy asks first fails in ways of its own unless texts are UTF-8."""
+    """A connection; SQLAlchemy's first queries fail in ways of their own unless texts are UTF-8."""
     connection = psycopg.connect(url, prepare_threshold=None)
     try:
         check_encoding(connection.info.parameter_status("server_encoding") or "unknown")

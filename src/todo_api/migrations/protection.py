@@ -21,7 +21,7 @@ GRANTS = {
 USER = "NULLIF(current_setting('todo_api.user_id', true), '')"
 
 ROLE_STATE = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = :role")
-# What SET ROLE asks for; since PostgreSQL 16 a member may lack it, and get it by a grant.
+# What SET ROLE requires; since PostgreSQL 16 a member may lack it, and get it by a grant.
 IS_MEMBER = text("""
     SELECT pg_has_role(:login, :role, CASE WHEN current_setting('server_version_num')::int < 160000
                                       THEN 'MEMBER' ELSE 'SET' END)

@@ -1,6 +1,6 @@
 """What a database that answers lacks to serve this version, in one sentence for the operator.
 
-``/ready`` and ``todo-api doctor`` ask here.
+``/ready`` and ``todo-api doctor`` report it.
 """
 
 from sqlalchemy import text
@@ -32,7 +32,7 @@ ROLE_PRIVILEGED = (
     "use that name where you log in with it, then run `todo-api migrate`."
 )
 NO_SUCH_ROLE = "SQLSTATE 22023"
-"""What PostgreSQL answers who would assume a role that is missing."""
+"""What PostgreSQL answers to a SET ROLE whose role is missing."""
 
 
 def role_missing(login: str) -> str:

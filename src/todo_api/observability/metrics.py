@@ -1,7 +1,7 @@
 """Prometheus metrics: each event that counts is tallied in a plain dict; ``exposition`` makes text of the tallies.
 
 Where several workers serve one port, each writes its tally into a file of its own once a second, in the
-directory that ``PROMETHEUS_MULTIPROC_DIR`` names. Whichever worker is asked adds the files up. Files of
+directory that ``PROMETHEUS_MULTIPROC_DIR`` names. The worker that serves ``/metrics`` adds the files up. Files of
 workers that are gone stay, because counters must not fall.
 """
 
@@ -126,7 +126,7 @@ class Metrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        """All series, as prometheus_client asks for them."""
+        """All series, as prometheus_client collects them."""
         counts: Counter[tuple[str, str]] = Counter()
         requests: defaultdict[tuple[str, str, str], Durations] = defaultdict(Durations)
         for snapshot in (self._snapshot(), *self._others()):

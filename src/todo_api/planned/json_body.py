@@ -45,7 +45,7 @@ async def _receive(request: Request, max_bytes: int) -> bytes:
     while more:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise HTTPException(400)  # for the log; nobody listens any more
+            raise HTTPException(400)  # for the log; the client is gone
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > max_bytes:

@@ -4,7 +4,7 @@ FastAPI decides on every request what an endpoint wants: it walks the tree of de
 stacks and makes a response model's field. Many endpoints want little: parameters, a JSON body,
 dependencies that are plain functions of the request. A ``Plan`` writes that down at start-up and then
 only validates and calls. Endpoints, errors and the OpenAPI document stay FastAPI's own. What a plan
-cannot do, wherever it was asked for (the route, its router, ``include_router``), stops the start.
+cannot do, wherever it is declared (the route, its router, ``include_router``), stops the start.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ from starlette.types import Receive, Scope, Send
 
 from todo_api.planned.json_body import read_json
 
-CACHED_QUERIES = 256
-"""Query strings whose validated values each route remembers: a front end has a few, and sends them over and over."""
+MAX_CACHED_QUERIES = 256
+"""Query strings whose validated values each route caches: a front end sends the same few over and over."""
 
 Errors = list[Any]
 Step = Callable[[Request, dict[str, Any], Errors], None]
@@ -46,7 +46,7 @@ class Plan:
 
     Raises:
         TypeError: the endpoint is not a coroutine function that answers a ``Response``; it, or a router
-            on the way to it, asks for something that a plan does not do; it reads a body without a limit.
+            on the way to it, needs something that a plan does not do; it reads a body without a limit.
     """
 
     def __init__(self, context: RouteContext) -> None:
@@ -129,7 +129,7 @@ _NOT_PLAIN = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
 
 
 def _call(dependency: Dependant, seen: set[Callable[..., Any]]) -> Step:
-    """Calls a dependency; its result is an argument, unless a router asks for it and nobody takes it."""
+    """Calls a dependency; its result is an argument, unless a router declares it for its effect alone."""
     function, name = dependency.call, dependency.name
     if not isfunction(function) or dependency.body_params or any(kind(function) for kind in _NOT_PLAIN):
         raise TypeError(f"{function} must be a plain function without a body, to be a planned route's dependency")
@@ -184,7 +184,7 @@ def _defaults(fields: Sequence[Any]) -> dict[str, Any]:
 def _query_parameters(fields: Sequence[Any]) -> Step:
     defaults = _defaults(fields)
 
-    @lru_cache(CACHED_QUERIES)
+    @lru_cache(MAX_CACHED_QUERIES)
     def read(query: bytes) -> tuple[dict[str, Any], Errors]:
         values, errors = defaults.copy(), []
         given = _parse(query.decode("latin-1"))

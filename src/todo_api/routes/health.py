@@ -1,4 +1,4 @@
-"""What operators and their machines ask: is it alive, is it ready, how is it doing."""
+"""For operators and their monitoring: is the process alive, is the database ready, and the metrics."""
 
 import asyncio
 from math import inf
@@ -13,7 +13,7 @@ from todo_api.observability import METRICS, METRICS_CONTENT_TYPE, DatabaseFailed
 from todo_api.problems import Problem, problem_responses
 
 READY_SECONDS: Final = 3.0
-"""How long the service is ready without asking the database again."""
+"""How long the service stays ready before the database is checked again."""
 
 router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
@@ -32,9 +32,9 @@ class Ready(Health):
 
 
 class Readiness:
-    """Whether the database is ready: asked once for all who want to know at the same time, and good for a while.
+    """Whether the database is ready: one check for all concurrent requests, whose result holds for a while.
 
-    Anybody may ask, so that asking must not cost a round trip each.
+    ``/ready`` needs no token, so a request must not cost a round trip each time.
     """
 
     def __init__(self, database: Pool, schema_head: str) -> None:
@@ -51,10 +51,10 @@ class Readiness:
             DatabaseError: it does not answer.
         """
         if self._check is None or (self._check.done() and self._loop_time() >= self._ready_until):
-            self._check = asyncio.create_task(self._ask())
+            self._check = asyncio.create_task(self._look())
         return await asyncio.shield(self._check)
 
-    async def _ask(self) -> bool:
+    async def _look(self) -> bool:
         read_only = await state.check(self._database, self._schema_head)
         self._ready_until = self._loop_time() + READY_SECONDS
         return read_only

@@ -1,4 +1,4 @@
-"""What a list may be asked: the names, the values and the description of each query parameter.
+"""The query parameters of a list: the names, the values and the description of each.
 
 Front ends call the same thing by several names; ``PARAMETERS`` is the one table of them all, for the
 service and for its OpenAPI document. Text comes in, values go out, or sentences about what is wrong.
@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from todo_api.models import without_nul
 
 MAX_LIMIT = 1000
-MAX_SEARCH = 200
+MAX_SEARCH_LENGTH = 200
 MAX_OFFSET = 10**15  # times MAX_LIMIT still a bigint
 
 # What a list can be sorted by, in lower case without underscores. Tasks here have no due date and no
@@ -34,7 +34,7 @@ _COMPLETED_BY_STATUS = {"all": None, "pending": False, "completed": True}
 
 
 class Parameter(NamedTuple):
-    """What a list may be asked; of several names that are given, the first one here counts.
+    """One query parameter of a list; of several names that are given, the first one here counts.
 
     ``read`` turns its text into its value, or raises ``ValueError`` with a sentence.
     """
@@ -72,8 +72,8 @@ def _number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 
 def _search(text: str) -> str:
-    if len(text) > MAX_SEARCH:
-        raise ValueError(f"must be at most {MAX_SEARCH} characters")
+    if len(text) > MAX_SEARCH_LENGTH:
+        raise ValueError(f"must be at most {MAX_SEARCH_LENGTH} characters")
     return without_nul(text)
 
 
@@ -106,7 +106,7 @@ PARAMETERS = {
         Parameter(
             ("search",),
             _search,
-            {"type": "string", "maxLength": MAX_SEARCH},
+            {"type": "string", "maxLength": MAX_SEARCH_LENGTH},
             "What the title or the description contains, ignoring case.",
         ),
         Parameter(

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Header, Response
 from pydantic import AfterValidator
 
-from todo_api.models import IDEMPOTENCY_KEY_LENGTH
+from todo_api.models import MAX_IDEMPOTENCY_KEY_LENGTH
 from todo_api.routes.representations import Empty, Json, version
 
 ENTITY_TAGS = {"pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}  # for the OpenAPI document
@@ -18,7 +18,7 @@ _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 # Apache, Caddy and Jetty mark a tag when they compress: "…-gzip", "…-br", "…--gzip".
 _OPAQUE_TAGS = re.compile(r'"([^"]*?)(?:--?(?:gzip|br|zstd|deflate))?"')
 _TAGS = re.compile(rf"\*|[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
-_VISIBLE = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_LENGTH}}}")
+_VISIBLE = re.compile(rf"[\x21-\x7e]{{1,{MAX_IDEMPOTENCY_KEY_LENGTH}}}")
 
 
 def _entity_tags(text: str) -> str:
@@ -29,7 +29,7 @@ def _entity_tags(text: str) -> str:
 
 def _visible(text: str) -> str:
     if not _VISIBLE.fullmatch(text):
-        raise ValueError(f"must be 1 to {IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
+        raise ValueError(f"must be 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters")
     return text
 
 
@@ -58,7 +58,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         description="A name of your choice for this create. Sent again with the same body, within 24 hours, "
         "it creates nothing and answers what it answered first.",
-        json_schema_extra={"pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_LENGTH}}}$"},
+        json_schema_extra={"pattern": f"^[!-~]{{1,{MAX_IDEMPOTENCY_KEY_LENGTH}}}$"},
     ),
 ]
 Prefer = Annotated[

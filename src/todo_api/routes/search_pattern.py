@@ -2,7 +2,7 @@
 
 PostgreSQL folds case by the locale and the provider of a database, so that one search finds different
 tasks on different machines. Here the pattern names each form of each letter itself: ``é`` becomes
-``(?:[Ee]\u0301|[Éé])``. It asks PostgreSQL for no knowledge of letters, needs no column and no extension,
+``(?:[Ee]\u0301|[Éé])``. PostgreSQL needs to know nothing of letters for it. It needs no column and no extension,
 and takes a text in one pass, because a pattern without back references runs as an automaton.
 """
 
@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from itertools import chain
 from unicodedata import combining, normalize
 
-CACHED_PATTERNS = 256
+MAX_CACHED_PATTERNS = 256
 MAX_SPELLED_UNITS = 40
 """Of so many accented letters each spelling is found, of those behind them the composed one: a long
 pattern with many alternatives would cost PostgreSQL a millisecond for each task that nearly matches."""
@@ -33,7 +33,7 @@ _HANGUL_VOWELS_AND_FINALS = frozenset(map(chr, chain(range(0x1161, 0x1176), rang
 _MAX_EXPANSION = 4  # characters that one character is when it is folded and decomposed
 
 
-@lru_cache(CACHED_PATTERNS)
+@lru_cache(MAX_CACHED_PATTERNS)
 def search_pattern(text: str) -> str:
     """The pattern that matches where ``text`` stands, in any case, composed or decomposed.
 

@@ -24,8 +24,8 @@ from todo_api.routes.search_pattern import search_pattern
 
 MAX_ID = 2**63 - 1
 DIGEST_BYTES = 9
-CACHED_QUERIES = 256
-"""Query strings whose meaning is remembered: a front end has a few, and sends them over and over."""
+MAX_CACHED_QUERIES = 256
+"""Query strings whose values are cached: a front end sends the same few over and over."""
 
 _UNSAFE = re.compile(rb"[^!#-;=?-~]")  # in the angle brackets of a Link
 _UTC_OFFSET = timedelta(0)
@@ -92,7 +92,7 @@ class ListQuery(Struct, frozen=True):
         key = getattr(last, self.sort)
         if self.sort == "title":
             key = key.encode().lower().decode()  # as the statement sorts: ASCII letters only
-        return b"cursor=" + _sealed(encode((key, last.id)), self._list()).encode()
+        return b"cursor=" + _cursor(encode((key, last.id)), self._list()).encode()
 
     def continued(self, cursor: str) -> "ListQuery":
         """The same list from a cursor on.
@@ -100,7 +100,7 @@ class ListQuery(Struct, frozen=True):
         Raises:
             ValueError: the cursor is not one of this list.
         """
-        key, id = _POSITIONS[self.sort].decode(_opened(cursor, self._list()))
+        key, id = _POSITIONS[self.sort].decode(_position(cursor, self._list()))
         if not 0 < id <= MAX_ID or "\x00" in str(key):
             raise ValueError("a position that no task can have")
         if isinstance(key, datetime) and key.utcoffset() != _UTC_OFFSET:
@@ -122,9 +122,9 @@ def _list_query(request: Request) -> ListQuery:
 Page = Annotated[ListQuery, Depends(_list_query)]
 
 
-@lru_cache(CACHED_QUERIES)
+@lru_cache(MAX_CACHED_QUERIES)
 def _read(query_string: bytes) -> ListQuery:
-    """What a query string says of a list, of whichever user.
+    """What a query string says of a list; the same for every user.
 
     Raises:
         RequestValidationError: values are no values of their parameters, or contradict each other.
@@ -163,14 +163,14 @@ def _name(piece: bytes) -> str:
 _STARTS = {plain_name(name) for start in ("cursor", "offset", "page") for name in PARAMETERS[start].names}
 
 
-def _sealed(position: bytes, of_list: bytes) -> str:
+def _cursor(position: bytes, of_list: bytes) -> str:
+    """A position with a digest of it and of its list, in base64url."""
     digest = xxh3_128(of_list + position).digest()[:DIGEST_BYTES]
     return urlsafe_b64encode(digest + position).rstrip(b"=").decode()
 
 
-def _opened(cursor: str, of_list: bytes) -> bytes:
-    sealed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    position = sealed[DIGEST_BYTES:]
-    if _sealed(position, of_list) != cursor:
-        raise ValueError("seal")
+def _position(cursor: str, of_list: bytes) -> bytes:
+    position = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[DIGEST_BYTES:]
+    if _cursor(position, of_list) != cursor:
+        raise ValueError("the digest is of another position or list")
     return position

@@ -95,7 +95,7 @@ def _list_statement(
     by_search: bool,  # noqa: FBT001
     start: Literal["first", "cursor", "offset"],
 ) -> Statement:
-    """One of 72 statements, compiled when it is first asked for: all of them would delay the start."""
+    """One of 72 statements, compiled at its first use: all of them would delay the start."""
     return compile_statement(
         queries.select_tasks(sort, descending=descending, by_completed=by_completed, by_search=by_search, start=start),
         generic_plan=sort in queries.INDEXED_SORT_KEYS and not (by_completed or by_search),

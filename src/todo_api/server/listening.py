@@ -46,7 +46,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 def _addresses(host: str) -> list[tuple[int, str]]:
     if host == "::" and not _has_ipv6():
-        host = "0.0.0.0"  # noqa: S104 - as was asked
+        host = "0.0.0.0"  # noqa: S104 - as configured
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):

@@ -88,7 +88,7 @@ class ResponseCycle:
     # The request
 
     def add_body(self, piece: bytes) -> None:
-        """Take in a part of the body; nobody asks for it once the response is complete."""
+        """Take in a part of the body; it is dropped once the response is complete."""
         if not self.complete:
             self.body += piece
             self._notify()
@@ -128,7 +128,7 @@ class ResponseCycle:
     # The response
 
     async def send(self, message: Any) -> None:
-        """ASGI's ``send``. Names of headers are in lower case, as ASGI asks.
+        """ASGI's ``send``. Names of headers are in lower case, as ASGI requires.
 
         Raises:
             RuntimeError: the messages make no valid response.
@@ -159,7 +159,7 @@ class ResponseCycle:
 
     def _complete(self) -> None:
         self.complete = True
-        self.body.clear()  # nobody asks for it any more
+        self.body.clear()  # not needed any more
         self._notify()
 
     def write(self) -> None:

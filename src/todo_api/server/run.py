@@ -118,12 +118,12 @@ class Config(uvicorn.Config):
 
     @override
     def configure_logging(self) -> None:
-        """Leave the log to whom it belongs. uvicorn calls this once in each process."""
+        """Leave logging to the application. uvicorn calls this once in each process."""
         self._configure_logging()
 
     @override
     def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
-        """Our event loop. uvicorn asks for it once in each process that serves."""
+        """Our event loop. uvicorn calls this once in each process that serves."""
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
             signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         return EventLoop
@@ -141,7 +141,7 @@ def limits_of_process(workers: int, *, client_seconds: float, keep_alive_seconds
 
 
 def _room_for_connections() -> int:
-    """How many connections this process may have open; it asks for as many files as it may have."""
+    """How many connections this process may have open; its limit of open files is raised as far as it may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + OTHER_FILES
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

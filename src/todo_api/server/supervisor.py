@@ -23,7 +23,7 @@ class Supervisor(Multiprocess):
 
     @override
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that are gone or do not answer; one that dies while it is being asked, at once."""
+        """Replace workers that are gone or do not answer; one that dies during the check, at once."""
         for process in self.processes:
             process.child_conn.close()  # the worker's end: as long as it is open here, too, no end is noticed
         super().keep_subprocess_alive()

@@ -80,7 +80,7 @@ def _explain(text: str) -> str:
 
 
 def _with_certificates(url: str, parameters: dict[str, str | int | None]) -> str:
-    """Name this system's certificates, where ``sslrootcert=system`` asks for them.
+    """Name this system's certificates, where ``sslrootcert=system`` means them.
 
     psycopg's binary wheel carries an OpenSSL of its own, whose built-in directory does not exist;
     SSL_CERT_FILE and SSL_CERT_DIR it does honour.

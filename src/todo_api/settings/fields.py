@@ -192,7 +192,7 @@ class Settings(BaseSettings):
 
     @property
     def zero_configuration(self) -> bool:
-        """Whether the service brings its own database."""
+        """Whether the service starts an embedded database."""
         return self.database_url is None
 
     @property

@@ -20,8 +20,8 @@ FRESH_SECONDS = 300.0
 """How long a set serves before it is fetched again: how long a withdrawn key may still be accepted."""
 
 MAX_AGE_SECONDS = 24 * 3600.0
-"""How long a set serves while no newer one can be had. Long enough for an outage to be mended by daylight; after
-it a key that was withdrawn meanwhile is accepted no longer, though somebody keeps us from hearing of it."""
+"""How long a set serves while no newer one can be had. Long enough to repair an outage in working hours; after
+it a key that was withdrawn meanwhile is accepted no longer, even if somebody blocks the way to the JWKS."""
 
 RETRY_SECONDS = 20.0
 """How long after a failed background fetch the next may begin."""

@@ -64,7 +64,7 @@ async def _body(response: httpx.Response) -> bytes:
     if response.status_code != 200:
         raise UnusableJwks(f"status {response.status_code}")
     if response.headers.get("content-encoding", "identity") != "identity":
-        raise UnusableJwks("compressed, though asked not to be")
+        raise UnusableJwks("compressed, against Accept-Encoding")
     content = b""
     async for chunk in response.aiter_raw():
         content += chunk
