@@ -73,10 +73,12 @@ PATIENT = {
 
 
 @asynccontextmanager
-async def opened(url: str, *, pooled: bool = False, **limits: Any) -> AsyncIterator[Pool]:
+async def opened(
+    url: str, *, pooled: bool = False, transaction_block: bool = False, **limits: Any
+) -> AsyncIterator[Pool]:
     """A pool for one block; slow statements may share connections, and machines be slow, unless told otherwise."""
     limits = {**PATIENT, **limits}
-    database = new_pool(url, pooled=pooled, limits=Limits(**limits))
+    database = new_pool(url, pooled=pooled, transaction_block=transaction_block, limits=Limits(**limits))
     try:
         yield database
     finally:

@@ -2,7 +2,7 @@
 
 Each transaction is two statements (the preamble, then the request's own) and a Sync. PostgreSQL runs
 what stands between two Syncs as one implicit transaction, so a failure rolls back that request and
-no other. Sending never waits for an answer; answers come back in the order of sending, which is
+no other. For a server that needs it, BEGIN and COMMIT stand around them, in the same round trip. Sending never waits for an answer; answers come back in the order of sending, which is
 why a queue of what is pending is all the book-keeping there is.
 
     submit ──> libpq's output buffer ──> socket ──> PostgreSQL
@@ -39,6 +39,9 @@ _UNKNOWN_PREPARED = ("26000", "42P05")
 # features that are "not supported" have the same SQLSTATE; the C function that complains tells them apart.
 _OUTDATED = ("0A000", b"RevalidateCachedQuery")
 
+# A COMMIT that fails may have been carried out on another server: transaction_resolution_unknown.
+_OUTCOME_UNKNOWN = "08007"
+
 _TUPLES_OK = pq.ExecStatus.TUPLES_OK
 _COMMAND_OK = pq.ExecStatus.COMMAND_OK
 _PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
@@ -53,6 +56,7 @@ class Connection:
     Args:
         connection: open; it is owned by this object from here on.
         preamble: the statement that begins every transaction; its parameters come with each.
+        transaction_block: send each transaction as a block of its own, between BEGIN and COMMIT.
         prepare: keep statements prepared on the server. Not behind a transaction pooler.
         on_lost: called with this connection when it is of no more use; maybe more than once.
     """
@@ -62,12 +66,14 @@ class Connection:
         connection: AsyncConnection,
         *,
         preamble: Statement,
+        transaction_block: bool,
         prepare: bool,
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self._psycopg = connection  # closed when nothing refers to it any more
         self._pq = connection.pgconn
         self._preamble = preamble
+        self._transaction_block = transaction_block
         self._prepare = prepare
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -94,9 +100,15 @@ class Connection:
         try:
             if not self.pending:
                 self._begin()
+            if self._transaction_block:
+                self._send_text(transaction, b"BEGIN")
             self._send(transaction, self._preamble, transaction.preamble_parameters)
             self._send(transaction, transaction.statement, transaction.parameters)
             self._pq.pipeline_sync()
+            if self._transaction_block:
+                # Behind the Sync, up to which everything is skipped after a failure: then it rolls back.
+                self._send_text(transaction, b"COMMIT")
+                self._pq.pipeline_sync()
         except OperationalError as error:  # without its Sync, nothing is committed
             transaction.future.set_exception(NotSent("the connection was closed"))
             if transaction.on_end:
@@ -138,6 +150,11 @@ class Connection:
         else:
             self._pq.send_query_params(statement.sql, parameters, None, None, _BINARY)
 
+    def _send_text(self, transaction: Transaction, command: bytes) -> None:
+        """Send a command that is never prepared: a pooler must not come between it and its transaction."""
+        transaction.sent.append(None)
+        self._pq.send_query_params(command, None)
+
     def _write(self) -> None:
         """Hand to the socket what it takes; come back when it takes more."""
         try:
@@ -175,6 +192,9 @@ class Connection:
             transaction = pending[0]
             status = result.status
             if status == _PIPELINE_SYNC:
+                if self._transaction_block and not transaction.ending:
+                    transaction.ending = True
+                    continue
                 self._pop()
                 self._finish(transaction)
                 continue
@@ -182,7 +202,8 @@ class Connection:
             if status == _TUPLES_OK:
                 transaction.result = result
             elif status == _FATAL_ERROR:
-                transaction.error = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
+                sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
+                transaction.error = _OUTCOME_UNKNOWN if transaction.ending else sqlstate
                 function = result.error_field(pq.DiagnosticField.SOURCE_FUNCTION)
                 transaction.outdated = (transaction.error, function) == _OUTDATED
 

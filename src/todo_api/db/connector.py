@@ -55,15 +55,26 @@ class Connector:
     Args:
         url: what libpq understands; libpq opens the connection, TLS and channel binding included.
         preamble: begins every transaction.
+        transaction_block: send each transaction as a block of its own, between BEGIN and COMMIT.
         application_name: what PostgreSQL shows, unless the URL says otherwise.
         pooled: a transaction pooler is in between, so nothing is prepared on the server.
         limits: how many connections, and the times.
     """
 
-    def __init__(self, url: str, *, preamble: Statement, application_name: str, pooled: bool, limits: Limits) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        preamble: Statement,
+        transaction_block: bool,
+        application_name: str,
+        pooled: bool,
+        limits: Limits,
+    ) -> None:
         self._conninfo = _with_defaults(url, application_name, limits)
         self.login = str(conninfo_to_dict(self._conninfo).get("user") or "")
         self._preamble = preamble
+        self._transaction_block = transaction_block
         self._pooled = pooled
         self._limits = limits
         # With room for one attempt only, a new one ends the one before, so that gets as long as a request waits.
@@ -175,6 +186,7 @@ class Connector:
         connection = Connection(
             opened,
             preamble=self._preamble,
+            transaction_block=self._transaction_block,
             prepare=not self._pooled,
             on_lost=self._forget,
         )

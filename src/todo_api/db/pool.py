@@ -41,6 +41,8 @@ class Pool:
     Args:
         url: what libpq understands; libpq opens the connection, TLS and channel binding included.
         preamble: begins every transaction; binds ``PREAMBLE_BINDS``, in this order.
+        transaction_block: send each transaction as a block of its own, between BEGIN and COMMIT, in one round trip
+            as before. A server that passes statements on to others may need it; PostgreSQL itself does not.
         application_name: what PostgreSQL shows, unless the URL says otherwise.
         pooled: a transaction pooler is in between, so nothing is prepared on the server.
         limits: connections, times and queue length.
@@ -51,6 +53,7 @@ class Pool:
         url: str,
         *,
         preamble: Statement,
+        transaction_block: bool = False,
         application_name: str,
         pooled: bool = False,
         limits: Limits = Limits(),
@@ -58,7 +61,12 @@ class Pool:
         if preamble.binds != PREAMBLE_BINDS:
             raise ValueError(f"the preamble must bind {PREAMBLE_BINDS}, in this order")
         self._connector = Connector(
-            url, preamble=preamble, application_name=application_name, pooled=pooled, limits=limits
+            url,
+            preamble=preamble,
+            transaction_block=transaction_block,
+            application_name=application_name,
+            pooled=pooled,
+            limits=limits,
         )
         self._limits = limits
         self._shared_timeout = _timeout(min(limits.shared_timeout_milliseconds, limits.statement_timeout_milliseconds))

@@ -31,6 +31,7 @@ class Transaction:
 
     __slots__ = (
         "deadline",
+        "ending",
         "error",
         "future",
         "on_end",
@@ -66,4 +67,5 @@ class Transaction:
         self.statuses: list[int] = []  # what came back for each
         self.result: pq.abc.PGresult | None = None
         self.error = ""
+        self.ending = False  # in a transaction block: what comes now is the answer to its COMMIT
         self.outdated = False
