@@ -18,7 +18,7 @@ SOAK_REQUESTS ?= 200000
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run demo test pythons soak check image-check bench client generators package nextjs format lock mutants sbom clean
+.PHONY: help setup run demo test pythons soak check image-check bench client generators package nextjs pictures format lock mutants sbom clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,9 @@ package: .venv/node ## write the TypeScript client as a tarball, dist/todo-api-c
 nextjs: .venv/nextjs ## build the Next.js example (needs Node 20.9); examples/nextjs/README.md says how to try it
 	@NEXT_TELEMETRY_DISABLED=1 BETTER_AUTH_URL=http://localhost:3000 BETTER_AUTH_SECRET=$$(openssl rand -hex 32) \
 		npm --prefix examples/nextjs run --silent build
+
+pictures: .venv/runtime .venv/web ## draw the pictures of README.md anew, from the demo's page (needs Node 20 and Chromium)
+	@node examples/web/pictures.mjs $(RUN)
 
 format: .venv/development ## let ruff write the layout
 	@$(RUN) -m ruff check --fix .
