@@ -1,4 +1,7 @@
-"""``python -m bench``: measure the service beside its peers and print tables; exit 1 when anything failed."""
+"""``python -m bench``: measure the service beside its peers and print tables.
+
+Exit 1 when anything failed.
+"""
 
 import argparse
 import shutil

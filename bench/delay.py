@@ -1,7 +1,10 @@
-"""A database that is far away: relays a Unix socket and holds every byte back for some milliseconds.
+"""A database that is far away.
+
+Relays a Unix socket and holds every byte back for some milliseconds.
 
 Run as ``python -m bench.delay LISTEN TARGET MILLISECONDS``. Nothing is read twice or parsed: each
-direction of a connection is a queue of what was read and when it is due, with one timer for its head.
+direction of a connection is a queue of what was read and when it is due, with one timer for its
+head.
 """
 
 import asyncio
@@ -64,7 +67,10 @@ class Direction:
 
 
 class Side(asyncio.Protocol):
-    """One end of a connection: what it reads goes to ``outgoing``, what it writes comes from ``incoming``."""
+    """One end of a connection.
+
+    What it reads goes to ``outgoing``, what it writes comes from ``incoming``.
+    """
 
     def __init__(self, outgoing: Direction, incoming: Direction) -> None:
         self._outgoing = outgoing

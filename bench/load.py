@@ -53,7 +53,10 @@ class Result:
     """How many of the requests were answered 400 or above; they count among the errors."""
 
     def served(self) -> "Result":
-        """The same, where rejections are what ought to happen: they are no errors, and no throughput either."""
+        """The same, where rejections are what ought to happen.
+
+        They are no errors, and no throughput either.
+        """
         share = 1 - self.rejected / max(1, self.requests)
         return replace(self, rate=self.rate * share, errors=self.errors - self.rejected)
 
@@ -118,7 +121,7 @@ def _result(summary: dict[str, int], cpu: float, database: float, wall: float) -
 def press_postgres(
     target: Target, postgres: Postgres, *, kind: str, seconds: float, connections: int = 32, seed: int = 1
 ) -> Result:
-    """The limit: pgbench in a server's place, sending the same statements with nothing around them."""
+    """The limit: pgbench in a server's place, sending the same statements and nothing else."""
     scripts = []
     for name, weight in (MIX if kind == "mixed" else {kind: 1}).items():
         path = postgres.directory / f"{name}.pgbench"

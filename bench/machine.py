@@ -24,7 +24,7 @@ class Sample:
 
 
 def take_the_load_core() -> None:
-    """Move this process to the load's core, and with it all that it starts unpinned: PostgreSQL, wrk."""
+    """Move this process to the load's core, with all that it starts unpinned (PostgreSQL, wrk)."""
     os.sched_setaffinity(0, {LOAD_CORE})
 
 
@@ -51,7 +51,10 @@ def pinned(command: Sequence[str]) -> list[str]:
 def running(
     command: Sequence[str], *, errors: Path, environment: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command until the block ends; its standard output is dropped, its errors are kept in a file."""
+    """Run a command until the block ends.
+
+    Its standard output is dropped, its errors are kept in a file.
+    """
     with errors.open("wb") as sink:
         process = subprocess.Popen(
             command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=sink

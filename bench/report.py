@@ -29,7 +29,10 @@ class Table:
         return sum(result.errors for results in self.rounds.values() for result in results)
 
     def ratio(self, name: str) -> float:
-        """How many times the reference serves what this contender serves: the median over the rounds."""
+        """How many times the reference serves what this contender serves.
+
+        The median over the rounds.
+        """
         pairs = zip(self.rounds[self.reference], self.rounds[name], strict=True)
         return median(ours.rate / theirs.rate if theirs.rate else float("inf") for ours, theirs in pairs)
 

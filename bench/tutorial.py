@@ -1,4 +1,7 @@
-"""The peer that most people write: FastAPI and SQLModel with an async session, as their tutorials do it."""
+"""The peer that most people write.
+
+FastAPI and SQLModel with an async session, as their tutorials do it.
+"""
 
 # ruff: noqa: FAST003 - the path's parameters are read by the dependencies
 

@@ -76,7 +76,10 @@ class Bench:
                     yield table
 
     def connections(self) -> Iterator[Table]:
-        """A thousand connections at once; how a rejection fares meanwhile, and what the worker weighs."""
+        """A thousand connections at once.
+
+        How a rejection fares meanwhile, and what the worker weighs.
+        """
         with (
             self._far_away() as (far, _),
             self._started(self._options.wanted(OURS, GO, FASTIFY, TUTORIAL), self._small) as (servers, absent),
@@ -96,7 +99,7 @@ class Bench:
             yield rejections
 
     def overload(self) -> Iterator[Table]:
-        """Ours: as many as it can serve, three times as many, far too many, and one user's flood beside others."""
+        """Ours: as many as it can serve, three times as many, far too many, one user's flood."""
         with self._started(self._options.wanted(OURS), self._small) as (servers, absent):
             table = Table("overload: what is answered 2xx", OURS, absent=absent)
             for turn in range(self._options.rounds):
@@ -204,7 +207,7 @@ class Bench:
                 table.add(limit, press_postgres(self._small, self._postgres, kind=kind, seconds=seconds, seed=turn + 1))
 
     def _crowded(self, server: Server, turn: int) -> tuple[Result, Result, int]:
-        """The mix over many connections, rejections beside it, and the most memory the server took."""
+        """The mix over many connections, rejections beside it, and the server's peak memory."""
         _tell(f"{CROWD:,} connections, round {turn + 1}: {server.name}")
         self._postgres.tidy(server.target.name)
         seconds, heaviest = self._options.seconds, 0

@@ -1,4 +1,4 @@
-"""Write the OpenAPI document that clients are generated from to ``openapi.json`` beside this script.
+"""Write the OpenAPI document that clients are generated from to ``openapi.json``, beside this.
 
 No server and no database are needed. ``--check`` writes nothing and fails when the file is not what
 the service would answer at ``/openapi.json``.

@@ -1,7 +1,10 @@
-"""Carry out deploy/compose.yaml without a container engine: sign up at Better Auth, and create a task.
+"""Carry out deploy/compose.yaml without a container engine.
 
-The services are processes on loopback. The PostgreSQL of the check stands for the one of the file, and
-ports that are free here for the published ones; commands, environments and their order are the file's.
+Sign up at Better Auth, and create a task.
+
+The services are processes on loopback. The PostgreSQL of the check stands for the one of the file,
+and ports that are free here for the published ones; commands, environments and their order are the
+file's.
 """
 
 import os
@@ -23,7 +26,10 @@ START_SECONDS, STOP_SECONDS = 120.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """How a process of an image is run: its command, its environment and what Popen needs beside them."""
+    """How a process of an image is run.
+
+    Its command, its environment and what Popen needs beside them.
+    """
 
     command: list[str]
     environment: dict[str, str]
@@ -93,7 +99,7 @@ def wait_until_it_answers(url: str) -> None:
 
 
 def use(page: str, api: str) -> None:
-    """Sign up, fetch a token, create a task with it, and ask whether the page's scripts may do that."""
+    """Sign up, fetch a token, create a task with it, and send a preflight as the page would."""
     person = {
         "name": "Ada",
         "email": "ada@example.com",

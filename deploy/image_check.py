@@ -3,7 +3,8 @@
 Every RUN and COPY is done as written, in a directory that stands for the root of the file system;
 the result is made read-only, and its command is run by the image's user against a real PostgreSQL:
 migrated, served by two workers, asked by the image's own health check, and stopped by its signal.
-Then the same for deploy/compose.yaml, where there is Node: Better Auth signs somebody up, who creates a task.
+Then the same for deploy/compose.yaml, where there is Node: Better Auth signs somebody up, who
+creates a task.
 
 What a container would do and this does not: the base image is a virtual environment of a Python
 on this machine, so nothing here shows that the tag exists or what it contains.
@@ -102,7 +103,10 @@ def _base(work: Path, python: Path) -> Path:
 
 
 def _build(stages: list[Stage], work: Path, base: Path) -> Root:
-    """Carry out all stages at one place, one after the other, so that paths inside are right; the last one's root."""
+    """Carry out all stages at one place, one after the other, so that paths inside are right.
+
+    The last one's root.
+    """
     context = _context(work)
     root = Root(work / "root", base)
     done: dict[str, Path] = {"": context}
@@ -183,7 +187,7 @@ def _carry_out(stage: Stage, root: Root, done: Mapping[str, Path]) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy like COPY: the contents of a directory, or a file into a directory that stands or ends in a slash."""
+    """Copy like COPY: a directory's contents, or a file, into a directory if it is one."""
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
     else:

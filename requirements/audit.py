@@ -1,7 +1,7 @@
 """Hold the locked packages of the service against published advisories (osv.dev).
 
-Where the advisory service does not answer, nothing is audited: a line says so, and the check passes, so
-that work offline goes on. Nothing here takes longer than ``AUDIT_SECONDS``.
+Where the advisory service does not answer, nothing is audited: a line says so, and the check
+passes, so that work offline goes on. Nothing here takes longer than ``AUDIT_SECONDS``.
 """
 
 import subprocess
@@ -19,7 +19,10 @@ AUDIT_SECONDS = 120
 
 
 def knows_advisories(url: str) -> bool:
-    """Whether the service names the advisories of a version that has some; a proxy's page does not."""
+    """Whether the service names the advisories of a version that has some.
+
+    A proxy's page does not.
+    """
     try:
         return bool(httpx.post(url, json=KNOWN_AS_VULNERABLE, timeout=PROBE_SECONDS).json()["vulns"])
     except (httpx.HTTPError, ValueError, LookupError):
@@ -27,7 +30,10 @@ def knows_advisories(url: str) -> bool:
 
 
 def reachable(url: str) -> bool:
-    """Whether the service answers; asked by a process of its own, because looking a name up has no timeout."""
+    """Whether the service answers.
+
+    A process of its own finds out, because looking a name up has no timeout.
+    """
     try:
         return (
             subprocess.run([sys.executable, __file__, "--probe", url], timeout=PROBE_SECONDS, check=False).returncode
@@ -38,7 +44,10 @@ def reachable(url: str) -> bool:
 
 
 def audit(url: str) -> int:
-    """Return pip-audit's status: not 0 when a locked version has an advisory, or could not be looked up."""
+    """Return pip-audit's status.
+
+    Not 0 when a locked version has an advisory, or could not be looked up.
+    """
     command = [
         *(sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), "--disable-pip"),
         *("--strict", "--progress-spinner", "off", "--timeout", str(PROBE_SECONDS)),
@@ -52,7 +61,10 @@ def audit(url: str) -> int:
 
 
 def main() -> int:
-    """Audit, or say that nothing was audited. An argument names another service that speaks OSV's language."""
+    """Audit, or say that nothing was audited.
+
+    An argument names another service that speaks OSV's language.
+    """
     url = sys.argv[-1] if len(sys.argv) > 1 else ADVISORIES
     if "--probe" in sys.argv:
         return 0 if knows_advisories(url) else 1

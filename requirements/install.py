@@ -1,10 +1,10 @@
-"""Install a lock file, this project or Node packages into what make prepared, and show how far it is.
+"""Install a lock file, this project or Node packages into what make prepared, and show progress.
 
-Run by the Python of the environment that is installed into. Only the standard library is imported, because
-nothing else is there yet. A lock is complete (a test holds that), so nothing is resolved: a release that
-appeared after it, or another version of pip, changes nothing. How the user reaches a package index, that
-is mirrors, proxies, certificates and caches, stays as configured; settings of pip that would change what is
-installed, or where, do not apply.
+Run by the Python of the environment that is installed into. Only the standard library is imported,
+because nothing else is there yet. A lock is complete (a test holds that), so nothing is resolved: a
+release that appeared after it, or another version of pip, changes nothing. How the user reaches a
+package index, that is mirrors, proxies, certificates and caches, stays as configured; settings of
+pip that would change what is installed, or where, do not apply.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def lines_or_silence(process: "subprocess.Popen[str]") -> Iterator[str]:
 
 
 def run(title: str, command: list[str], total: int = 0) -> int:
-    """Run a command, print a line every few seconds, and its whole output when it fails; its status."""
+    """Run a command; its status. Prints a line every few seconds, and all output on failure."""
     started = printed = time.monotonic()
     print(title, flush=True)
     process = subprocess.Popen(

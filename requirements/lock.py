@@ -36,7 +36,10 @@ LOCKS = {
 
 
 def compile_lock(output: Path, options: list[str]) -> None:
-    """Run the resolver; pins already standing in ``output`` are kept unless ``--upgrade`` is given."""
+    """Run the resolver.
+
+    Pins already standing in ``output`` are kept unless ``--upgrade`` is given.
+    """
     subprocess.run(
         [
             *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", str(PROJECT), *options),

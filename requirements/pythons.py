@@ -1,7 +1,8 @@
-"""Run `make test` and `make run` as a newcomer would, under each supported Python that is found here.
+"""Run `make test` and `make run` as a newcomer would, under each supported Python found here.
 
-Supported is what pyproject.toml's classifiers name. Each Python gets a fresh copy of what git tracks, in a
-folder whose name no shell takes as it stands, and installs with the pip that comes with it.
+Supported is what pyproject.toml's classifiers name. Each Python gets a fresh copy of what git
+tracks, in a folder whose name no shell takes as it stands, and installs with the pip that comes
+with it.
 """
 
 import argparse

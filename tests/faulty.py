@@ -1,4 +1,7 @@
-"""The service with routes that fail, for servers that import an application: ``uvicorn tests.faulty:app``."""
+"""The service with routes that fail, for servers that import an application.
+
+``uvicorn tests.faulty:app``.
+"""
 
 from collections.abc import AsyncIterator
 

@@ -145,7 +145,10 @@ def environment(**settings: str) -> dict[str, str]:
 
 @contextmanager
 def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[Server]:
-    """Run ``todo-api serve`` in ``directory`` until the block ends; SECRET is its secret unless given."""
+    """Run ``todo-api serve`` in ``directory`` until the block ends.
+
+    SECRET is its secret unless given.
+    """
     with running(directory, [COMMAND, "serve", *arguments], **settings) as server:
         yield server
 
@@ -202,7 +205,7 @@ def wait_until_alive(server: Server) -> None:
 
 @contextmanager
 def postgres_with_template() -> Iterator[str]:
-    """A PostgreSQL of its own, with a migrated template database; the URL of its maintenance database."""
+    """A PostgreSQL with a migrated template database; the URL of its maintenance database."""
     with tempfile.TemporaryDirectory(prefix="todo-test-") as name, local_postgres.running(Path(name)) as cluster:
         with psycopg.connect(cluster.url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")

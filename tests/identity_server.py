@@ -1,4 +1,4 @@
-"""An identity server for tests that answers what it is told to, and keys of every kind to sign with."""
+"""An identity server that answers what a test tells it to, and keys of every kind."""
 
 import json
 import ssl
@@ -40,7 +40,10 @@ class SigningKey:
         self.jwk = {**public, **({} if key_id is None else {"kid": key_id}), **more}
 
     def sign(self, payload: dict[str, Any], algorithm: str, **header: Any) -> str:
-        """A token signed by PyJWT, whatever it says; its header is Better Auth's unless told otherwise."""
+        """A token signed by PyJWT, whatever it says.
+
+        Its header is Better Auth's unless told otherwise.
+        """
         names = {"kid": self.id, "typ": None, **header}
         present = {name: value for name, value in names.items() if value is not None}
         return _jws.encode(json.dumps(payload).encode(), self.private, algorithm, headers=present)
@@ -49,9 +52,9 @@ class SigningKey:
 class IdentityServer:
     """Publishes a JWKS, well or badly.
 
-    ``fetches`` counts how often it was asked, ``asked`` holds the headers of each. The first ``moves``
-    answers redirect to another path. While ``answering`` is clear, a finished answer is held back, and
-    ``held_back`` is set.
+    ``fetches`` counts how often it was asked, ``asked`` holds the headers of each. The first
+    ``moves`` answers redirect to another path. While ``answering`` is clear, a finished answer is
+    held back, and ``held_back`` is set.
     """
 
     def __init__(self, *keys: SigningKey) -> None:
@@ -138,7 +141,10 @@ def encoded(part: Any) -> str:
 
 
 async def verify_with_fresh_keys(verifier: Verifier, token: bytes) -> str:
-    """The token's subject, verified as the middleware does it: once more with fresh keys where its key is unknown."""
+    """The token's subject, verified as the middleware does it.
+
+    Once more with fresh keys where its key is unknown.
+    """
     try:
         return verifier.verify(token).subject
     except UnknownKey as unknown:

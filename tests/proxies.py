@@ -139,7 +139,7 @@ class Proxy:
         writer: asyncio.StreamWriter,
         note: Callable[["_Link", bytes], bytes],
     ) -> None:
-        """Forward one direction, each piece ``delay_seconds`` after it came and none before the last."""
+        """Forward one direction, each piece ``delay_seconds`` after it came, in order."""
         held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MAX_HELD)
         asking = note == self._note_asked
 

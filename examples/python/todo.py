@@ -1,6 +1,7 @@
-"""Tasks from the command line: ``todo.py`` lists them, ``add TITLE``, ``done ID`` and ``delete ID`` write.
+"""Tasks from the command line: lists them; ``add TITLE``, ``done ID`` and ``delete ID`` write.
 
-TODO_USER and TODO_TOKEN say who (``todo-api token`` prints one); TODO_API says where, the local service unless set.
+TODO_USER and TODO_TOKEN say who (``todo-api token`` prints one); TODO_API says where, the local
+service unless set.
 """
 
 import os

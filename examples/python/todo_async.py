@@ -1,4 +1,4 @@
-"""The same with asyncio: reads titles, a line each, creates their tasks together, and completes what is listed then.
+"""The same with asyncio: creates a task for each line of input, all together, and completes them.
 
 ``seq -f "Task %g" 100 | todo_async.py`` with TODO_USER, TODO_TOKEN and TODO_API as for ``todo.py``.
 """

@@ -1,7 +1,8 @@
-"""One user's tasks in the Todo API, from Python: sync and async, on httpx alone. Copy this file into your project.
+"""One user's tasks in the Todo API, from Python: sync and async, on httpx alone.
 
-Every request here may be repeated without harm, so each is, where repeating can help. Tokens live for
-minutes: ``token`` is a function, called for each request and once more after a 401.
+Copy this file into your project. Every request here may be repeated without harm, so each is, where
+repeating can help. Tokens live for minutes: ``token`` is a function, called for each request and
+once more after a 401.
 """
 
 import asyncio
@@ -89,7 +90,10 @@ class _Tasks:
 
 
 class TodoClient(_Tasks):
-    """The tasks of a user. A context manager; methods raise ``Problem``, or ``httpx.TransportError``."""
+    """The tasks of a user, as a context manager.
+
+    Methods raise ``Problem``, or ``httpx.TransportError``.
+    """
 
     def __init__(self, base_url: str, user_id: str, token: Callable[[], str]) -> None:
         """Connect to nothing yet."""
@@ -103,7 +107,10 @@ class TodoClient(_Tasks):
         self._http.close()
 
     def list(self, **query: Any) -> Iterator[Task]:
-        """Every task, page by page: ``status``, ``search``, ``sort``, ``order``, ``limit`` (of a page)."""
+        """Every task, page by page.
+
+        ``status``, ``search``, ``sort``, ``order`` and ``limit`` (of a page) may be given.
+        """
         cursor: str | None = ""
         while cursor is not None:
             page = self._send(**self._list(query, cursor))
@@ -141,7 +148,7 @@ class TodoClient(_Tasks):
 
 
 class AsyncTodoClient(_Tasks):
-    """The same for asyncio. An asynchronous context manager; safe to use from many tasks at once."""
+    """The same for asyncio; safe to use from many asyncio tasks at once."""
 
     def __init__(self, base_url: str, user_id: str, token: Callable[[], str]) -> None:
         """Connect to nothing yet."""
@@ -155,7 +162,10 @@ class AsyncTodoClient(_Tasks):
         await self._http.aclose()
 
     async def list(self, **query: Any) -> AsyncIterator[Task]:
-        """Every task, page by page: ``status``, ``search``, ``sort``, ``order``, ``limit`` (of a page)."""
+        """Every task, page by page.
+
+        ``status``, ``search``, ``sort``, ``order`` and ``limit`` (of a page) may be given.
+        """
         cursor: str | None = ""
         while cursor is not None:
             page = await self._send(**self._list(query, cursor))

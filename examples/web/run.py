@@ -77,7 +77,7 @@ def find_node() -> str:
 
 @contextmanager
 def database(settings: Settings) -> Iterator[str]:
-    """The URL of the database of the tasks and the accounts; the embedded one runs as long as the block."""
+    """The URL of the database of tasks and accounts; the embedded one runs as long as the block."""
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
@@ -105,7 +105,7 @@ def service_settings(page: str, port: str) -> dict[str, str]:
 
 
 def accounts_secret(settings: Settings) -> str:
-    """The secret of Better Auth: the one that is set, or one that is made once and kept beside the tasks."""
+    """The secret of Better Auth: the one that is set, or one that is made once and stored."""
     if settings.better_auth_secret is not None:
         return settings.better_auth_secret.get_secret_value()
     return sample_secret(settings.data_dir / "better-auth-secret")

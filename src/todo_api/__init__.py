@@ -1,3 +1,6 @@
-"""The back end of Evolution of Todo: six task endpoints over PostgreSQL, for users who sign in with Better Auth."""
+"""The back end of Evolution of Todo.
+
+Six task endpoints over PostgreSQL, for users who sign in with Better Auth.
+"""
 
 __version__ = "0.2.0"

@@ -49,12 +49,14 @@ ALIASES = {
 
 
 class TodoApi(FastAPI):
-    """FastAPI, except that ``RequestMiddleware`` is around its router instead of Starlette's exception middlewares.
+    """FastAPI with ``RequestMiddleware`` around its router, instead of Starlette's middlewares.
 
-    Exception handlers, further middleware, routers and dependencies work as in any FastAPI application.
+    Exception handlers, further middleware, routers and dependencies work as in any FastAPI
+    application.
 
     Args:
-        middleware: makes the middleware, given the router's dispatch and FastAPI's exception handlers.
+        middleware: makes the middleware, given the router's dispatch and FastAPI's exception
+            handlers.
         options: FastAPI's.
     """
 
@@ -65,7 +67,10 @@ class TodoApi(FastAPI):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or the lifespan. FastAPI would find out on each request whether to trace it, for 2 µs."""
+        """Serve a request, or the lifespan.
+
+        FastAPI would find out on each request whether to trace it, for 2 µs.
+        """
         if self._traced or scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
@@ -76,7 +81,10 @@ class TodoApi(FastAPI):
 
     @override
     def build_middleware_stack(self) -> ASGIApp:
-        """All that a request meets: middleware that was added to the application, ours, the router."""
+        """All that a request meets.
+
+        Middleware that was added to the application, ours, the router.
+        """
         if self.max_body_size is not None or self.root_path:
             raise TypeError("max_body_size and root_path of the application are not supported")
         router = AsyncExitStackMiddleware(self.router)
@@ -97,8 +105,8 @@ def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) ->
 
     Args:
         settings: what was set.
-        sample_secret: signs tokens for anybody who opens ``/docs`` where no secret was set; only loopback
-            names are answered then.
+        sample_secret: signs tokens for anybody who opens ``/docs`` where no secret was set; only
+            loopback names are answered then.
     """
     keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
     endpoint = settings.otel_exporter_otlp_endpoint
@@ -143,7 +151,10 @@ def _telemetry(spans: tracing.Provider | None) -> TelemetryConfig:
 
 
 def make_verifier(settings: Settings, keys: JwksClient | None, secret: SecretStr | None) -> Verifier:
-    """What verifies tokens, as the settings say: with these public keys, this shared secret, or both."""
+    """What verifies tokens, as the settings say.
+
+    With these public keys, this shared secret, or both.
+    """
     return Verifier(
         None if secret is None else secret.get_secret_value(),
         keys=keys,
@@ -197,7 +208,10 @@ def _database(settings: Settings, url: str, spans: tracing.Provider | None) -> P
 
 
 def _start_local(directory: Path, stack: ExitStack) -> str:
-    """Start and migrate the embedded PostgreSQL; its URL. What is missing is said in the log, in one sentence."""
+    """Start and migrate the embedded PostgreSQL; its URL.
+
+    What is missing is said in the log, in one sentence.
+    """
     try:
         return stack.enter_context(postgres.running(directory, migrate=migrations.upgrade)).url
     except (postgres.LocalPostgresFailed, migrations.MigrationFailed) as error:
@@ -206,14 +220,17 @@ def _start_local(directory: Path, stack: ExitStack) -> str:
 
 
 def _end_with_the_parent() -> None:
-    """Let a worker shut down when the process that started it is gone, so that it does not keep the port."""
+    """Shut a worker down when the process that started it is gone, so that it frees the port."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         asyncio.get_running_loop().add_reader(parent.sentinel, signal.raise_signal, signal.SIGTERM)
 
 
 def _spare_the_collector() -> None:
-    """Take what start-up made out of garbage collection: it stays, and walking it stalls requests."""
+    """Take what start-up made out of garbage collection.
+
+    It stays, and walking it stalls requests.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -1,8 +1,10 @@
-"""Who may do what: a request below ``/api/`` needs its user's token, and ``Owner`` is the proof of it.
+"""Who may do what.
 
-Authentication runs before the body is read and before a database connection is taken. Its errors come in
-this order: 401 for the token, 404 for a path that names nothing, 403 for another user's path; what is wrong
-with the input comes later.
+A request below ``/api/`` needs its user's token, and ``Owner`` is the proof of it.
+
+Authentication runs before the body is read and before a database connection is taken. Its errors
+come in this order: 401 for the token, 404 for a path that names nothing, 403 for another user's
+path; what is wrong with the input comes later.
 """
 
 from collections.abc import Mapping
@@ -44,7 +46,9 @@ class Authentication:
         self._verifier = verifier
 
     async def authenticate(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
-        """The error response to a request that requires a token, or None: then ``scope["owner"]`` has the token's claims.
+        """The error response to a request that requires a token, or None.
+
+        Then ``scope["owner"]`` has the token's claims.
 
         Args:
             scope: of the request; ``resource`` and ``path_params`` have been found.

@@ -1,4 +1,4 @@
-"""The tables ``users``, ``tasks`` and ``idempotency_keys``, and the shapes of bodies that come in and go out.
+"""The tables ``users``, ``tasks`` and ``idempotency_keys``, and the bodies of requests.
 
 A table model never validates and never meets a client; a body model is strict and never meets the
 database.
@@ -130,7 +130,8 @@ class TaskUpdate(_Body):
         json_schema_extra={"examples": [{"title": "Buy oat milk", "completed": True}], "minProperties": 1}
     )
 
-    # Factories, because a default never stands for a value here: ``model_fields_set`` tells what was sent.
+    # Factories, because a default never stands for a value here: ``model_fields_set`` tells what
+    # was sent.
     title: Title = PydanticField(default_factory=str)
     description: Description | None = PydanticField(default_factory=lambda: None)
     completed: bool = PydanticField(default_factory=bool)

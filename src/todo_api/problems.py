@@ -1,7 +1,7 @@
 """Every error response, as ``application/problem+json`` (RFC 9457).
 
-One table says what each status is called; ``Problem`` is raised inside the application, ``respond`` is
-called by middleware, which must not raise. What the client learns is here; why is in the log.
+One table says what each status is called; ``Problem`` is raised inside the application, ``respond``
+is called by middleware, which must not raise. What the client learns is here; why is in the log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,10 @@ SHARED_HEADERS: Final = (
 
 
 class ProblemType(NamedTuple):
-    """What is said of all problems of one status. ``detail`` is a sentence for people, where there is no better one."""
+    """What is said of all problems of one status.
+
+    ``detail`` is a sentence for people, where there is no better one.
+    """
 
     title: str
     code: str
@@ -96,7 +99,8 @@ _MESSAGES = {
 }
 
 CONNECTION_STATUSES: Final = (408, 414, 421, 431, 505)
-"""What any request may be answered before its operation is known; the OpenAPI document describes these once."""
+"""What any request may be answered before its operation is known; the OpenAPI document describes
+these once."""
 
 
 class FieldError(BaseModel):
@@ -130,7 +134,7 @@ class Problem(HTTPException):
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of error responses with these statuses, each with its own example."""
+    """What the OpenAPI document says of error responses with these statuses, with examples."""
     return {status: _problem_response(status) for status in statuses}
 
 
@@ -172,7 +176,10 @@ def respond(
 
 
 class ProblemResponse(Response):
-    """A problem on its way out. Floods are answered with these, so that the headers are made by hand."""
+    """A problem on its way out.
+
+    Floods are answered with these, so that the headers are made by hand.
+    """
 
     def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.body = body

@@ -1,7 +1,7 @@
 """Ready-to-use SQLModel statements, one for each operation; every task statement binds its owner.
 
-They are ordinary statements: ``session.exec(SELECT_TASK, params={"owner": "u1", "task_id": 7})`` answers
-a ``Task``. Writes answer the row they wrote, or none.
+They are ordinary statements: ``session.exec(SELECT_TASK, params={"owner": "u1", "task_id": 7})``
+answers a ``Task``. Writes answer the row they wrote, or none.
 """
 
 from typing import Any, Literal
@@ -40,9 +40,9 @@ _owner = bindparam("owner", type_=Text)
 _completed = cast(bindparam("completed", type_=Boolean), Boolean)
 _is_the_task = (col(Task.id) == bindparam("task_id", type_=BigInteger), col(Task.user_id) == _owner)
 
-# Never equal to what it was: not within one microsecond, not when the clock is set back. Nothing but immutable
-# functions is applied to the column, because Citus runs others before it knows the row; and to add an interval to a
-# time is immutable only without a time zone.
+# Never equal to what it was: not within one microsecond, not when the clock is set back. Nothing
+# but immutable functions is applied to the column, because Citus runs others before it knows the
+# row; and to add an interval to a time is immutable only without a time zone.
 _UTC = literal_column("'UTC'", Text)
 _next_updated_at = func.greatest(
     func.now(),
@@ -63,9 +63,10 @@ SORT_KEYS: dict[str, tuple[Any, Any]] = {
 """What a list may be sorted by: the expression, and the type of its values."""
 
 INDEXED_SORT_KEYS = {"created_at"}
-"""The keys whose order comes from an index. One plan of such a list, if it has no condition but its owner, is best
-for every user. Of any other list the best plan depends on how many tasks the user has, and how many it leaves out:
-for a user with half of ten million tasks a generic plan took three times as long."""
+"""The keys whose order comes from an index. One plan of such a list, if it has no condition but its
+owner, is best for every user. Of any other list the best plan depends on how many tasks the user
+has, and how many it leaves out: for a user with half of ten million tasks a generic plan took three
+times as long."""
 
 
 def select_tasks(
@@ -133,7 +134,8 @@ INSERT_TASK = (
     .returning(Task)
 )
 """Create a task and the user's row, or refresh it from the token's claims: what a token does not
-mention keeps its value. Binds ``owner``, ``email``, ``name``, ``title``, ``description``, ``completed``."""
+mention keeps its value. Binds ``owner``, ``email``, ``name``, ``title``, ``description``,
+``completed``."""
 
 _key, _digest, _attempt = (bindparam(name, type_=Text) for name in ("key", "payload_digest", "attempt"))
 _proposed = select_columns(
@@ -195,7 +197,8 @@ INSERT_TASK_ONCE = select_columns(
 payload is the one it was created from, and whether it was created by this very ``attempt``.
 
 Concurrent statements with one key create one task between them. Keys older than 24 hours are
-deleted in passing. Binds what ``INSERT_TASK`` does, and ``key``, ``payload_digest``, ``attempt``."""
+deleted in passing. Binds what ``INSERT_TASK`` does, and ``key``, ``payload_digest``, ``attempt``.
+"""
 
 _update = (
     update(Task)
@@ -215,8 +218,8 @@ _complete = (
 _delete = delete(Task).where(*_is_the_task)
 
 UPDATE_TASK = _update.returning(Task)
-"""Change some fields; None keeps a title or completed as it is. Binds ``owner``, ``task_id``, ``title``,
-``description``, ``set_description``, ``completed``."""
+"""Change some fields; None keeps a title or completed as it is. Binds ``owner``, ``task_id``,
+``title``, ``description``, ``set_description``, ``completed``."""
 
 COMPLETE_TASK = _complete.returning(Task)
 """Set ``completed``, or toggle it when None. Binds ``owner``, ``task_id``, ``completed``."""
@@ -265,13 +268,14 @@ TRANSACTION_PREAMBLE = text(
     ) > 0
     """
 )
-"""What precedes each statement in its transaction and in the same round trip.
-Binds ``owner``, ``statement_timeout_milliseconds`` (a number in a string), ``plan_cache_mode``.
-It answers neither rows nor columns, which nobody would look at.
+"""What precedes each statement in its transaction and in the same round trip. Binds ``owner``,
+``statement_timeout_milliseconds`` (a number in a string), ``plan_cache_mode``. It answers neither
+rows nor columns, which nobody would look at.
 
-The search path becomes the one that the login begins with, which NULL restores: behind a pooler, another client
-may have changed it (what pg_dump writes begins by emptying it). In it ``$user`` is the login, as it is for
-migrations; once the role is assumed, PostgreSQL would take it for the role."""
+The search path becomes the one that the login begins with, which NULL restores: behind a pooler,
+another client may have changed it (what pg_dump writes begins by emptying it). In it ``$user`` is
+the login, as it is for migrations; once the role is assumed, PostgreSQL would take it for the role.
+"""
 
 SCHEMA_STATE = select(
     (literal_column("version_num", Text) == bindparam("head", type_=Text)).label("at_head"),
@@ -286,6 +290,6 @@ SCHEMA_STATE = select(
     func.current_setting(literal_column("'server_encoding'")).label("encoding"),
     func.pg_is_in_recovery().label("read_only"),
 ).select_from(table("todo_api_version"))
-"""Whether the schema is at ``head``, whether row-level security shows nobody's rows to nobody, the database's
-encoding, and whether it is a standby, which can only be read.
-Binds ``head``; run it for the user ''."""
+"""Whether the schema is at ``head``, whether row-level security shows nobody's rows to nobody, the
+database's encoding, and whether it is a standby, which can only be read. Binds ``head``; run it for
+the user ''."""

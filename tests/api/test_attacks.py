@@ -1,6 +1,7 @@
-"""Attacks on tokens of the JWKS, one row each with its one answer, at a service that takes both families.
+"""Attacks on JWKS tokens, one row each with its one answer; the service takes both types.
 
-``test_tokens.py`` has the same for the shared secret, and for credentials that are not where they belong.
+``test_tokens.py`` has the same for the shared secret, and for credentials that are not where they
+belong.
 """
 
 import hmac

@@ -1,4 +1,7 @@
-"""Behind real nginx and Apache, which strip a prefix and compress: links lead on, and preconditions hold."""
+"""Behind real nginx and Apache, which strip a prefix and compress.
+
+Links lead on, and preconditions hold.
+"""
 
 import shutil
 import subprocess

@@ -1,4 +1,7 @@
-"""The same behaviour under any ASGI server: faults in a route, and a root path that the server puts before paths."""
+"""The same behaviour under any ASGI server.
+
+Faults in a route, and a root path that the server puts before paths.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -103,7 +106,10 @@ class TestRootPath:
 
 
 class TestBodyThatTheServerLoses:
-    """uvicorn takes no body after the offer of an upgrade (its issue 2722); Java's client offers one each time."""
+    """uvicorn takes no body after the offer of an upgrade (its issue 2722).
+
+    Java's client offers one each time.
+    """
 
     @pytest.mark.parametrize("content", [b'{"completed": false}', [b'{"completed"', b": false}"]])
     def test_is_not_taken_for_an_empty_one(self, foreign: Server, content: bytes | list[bytes]) -> None:

@@ -1,4 +1,7 @@
-"""What holds for every path: unknown routes, methods, HEAD, slashes, request ids, CORS, health, metrics, docs."""
+"""What holds for every path.
+
+Unknown routes, methods, HEAD, slashes, request ids, CORS, health, metrics, docs.
+"""
 
 import re
 import secrets

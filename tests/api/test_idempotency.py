@@ -182,7 +182,7 @@ class TestManyAtOnce:
 
 
 class TestLostConnection:
-    """The connection to the database ends after the create was sent and before its answer is here."""
+    """The connection to the database ends between the create and its answer."""
 
     @pytest.fixture(scope="module")
     @staticmethod

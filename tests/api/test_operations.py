@@ -1,4 +1,4 @@
-"""What operators may set: documentation off, metrics on a port of their own or off; and how /ready asks."""
+"""What operators may set: documentation, the port of metrics. And how often /ready checks."""
 
 import asyncio
 from collections.abc import Iterator

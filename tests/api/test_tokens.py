@@ -1,4 +1,4 @@
-"""Who is let in: what counts as a credential, in which order requests are rejected, and what rejections tell."""
+"""What counts as a credential, in which order requests are rejected, and what rejections tell."""
 
 import base64
 import hashlib

@@ -61,7 +61,10 @@ ROUTE = "/api/{user_id}/tasks"
 
 
 def wait_until_counted(server: Server, worker: int, name: str, expected: float, **labels: str) -> None:
-    """Wait until this worker knows of so many; others tell theirs once a second, and not while they are held."""
+    """Wait until this worker knows of so many.
+
+    Others tell theirs once a second, and not while they are held.
+    """
 
     def known() -> bool:
         with only(server, worker) as user:

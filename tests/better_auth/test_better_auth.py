@@ -1,4 +1,7 @@
-"""The service beside a real Better Auth server: what people get when they sign in is what is accepted."""
+"""The service beside a real Better Auth server.
+
+What people get when they sign in is what is accepted.
+"""
 
 import contextlib
 import os

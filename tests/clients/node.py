@@ -20,7 +20,10 @@ MAX_RUN_SECONDS = 100
 
 
 def node(script: str | Path, *arguments: str | Path, packages: Path = PACKAGE, **variables: str) -> str:
-    """Run a script until it ends well; what it printed. Skips the test where Node or its packages are missing."""
+    """Run a script until it ends well; what it printed.
+
+    Skips the test where Node or its packages are missing.
+    """
     if reason := _missing(packages):
         pytest.skip(reason)
     done = subprocess.run(

@@ -1,4 +1,7 @@
-"""The client as a package: installed in every form that its README names, and the README's own snippets."""
+"""The client as a package.
+
+Installed in every form that its README names, and the README's own snippets.
+"""
 
 import json
 import os

@@ -102,7 +102,10 @@ class TestPrograms:
 
 
 class Network:
-    """A server in the place of the service: it plays what it is told, one response after the other."""
+    """A server in the place of the service.
+
+    It plays what it is told, one response after the other.
+    """
 
     def __init__(self, *faults: Fault) -> None:
         self.faults = list(faults)

@@ -1,4 +1,7 @@
-"""The TypeScript client: generated from this service, strictly typed, and true to its word on a bad network."""
+"""The TypeScript client.
+
+Generated from this service, strictly typed, and true to its word on a bad network.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""What tests of the database path share: a database for one block, ad-hoc statements, a look from outside."""
+"""What tests of the database path share.
+
+A database for one block, ad-hoc statements, a look from outside.
+"""
 
 import asyncio
 import secrets
@@ -52,7 +55,10 @@ either_loop = pytest.mark.parametrize("loop", [asyncio.new_event_loop, EventLoop
 
 
 def play(scene: Coroutine[Any, Any, None], loop: Loop = EventLoop) -> None:
-    """Run a scene in an event loop of its own; one that hangs fails, and so does one whose callbacks raise."""
+    """Run a scene in an event loop of its own.
+
+    One that hangs fails, and so does one whose callbacks raise.
+    """
     faults: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.get_loop().set_exception_handler(lambda _, fault: faults.append(fault))
@@ -76,7 +82,10 @@ PATIENT = {
 async def opened(
     url: str, *, pooled: bool = False, transaction_block: bool = False, **limits: Any
 ) -> AsyncIterator[Pool]:
-    """A pool for one block; slow statements may share connections, and machines be slow, unless told otherwise."""
+    """A pool for one block.
+
+    Slow statements may share connections, and machines be slow, unless told otherwise.
+    """
     limits = {**PATIENT, **limits}
     database = new_pool(url, pooled=pooled, transaction_block=transaction_block, limits=Limits(**limits))
     try:

@@ -1,6 +1,7 @@
 """Statements that take long or bring much delay nobody but the user who sent them.
 
-A statement here waits for an advisory lock that the test holds, so it takes exactly as long as the test wants.
+A statement here waits for an advisory lock that the test holds, so it takes exactly as long as the
+test wants.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ def witness(worker_database: str) -> Iterator[Witness]:
 
 
 def alone(witness: Witness) -> int:
-    """How many statements wait for a lock in PostgreSQL with the full timeout, by what it shows of each."""
+    """How many statements wait for a lock in PostgreSQL with the full timeout."""
     return witness.running("pg_advisory_xact_lock_shared")
 
 

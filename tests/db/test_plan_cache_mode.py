@@ -1,4 +1,4 @@
-"""PostgreSQL plans a statement once where that plan is as good for every user, and for each user elsewhere."""
+"""PostgreSQL plans a statement once where that plan suits every user, elsewhere for each user."""
 
 from collections.abc import Iterator
 from itertools import product

@@ -1,4 +1,4 @@
-"""Names mean the same tables to migrations and to every transaction, whichever client used the connection before."""
+"""Names mean the same tables to migrations and to every transaction, behind a pooler too."""
 
 import secrets
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ EMPTY_THE_PATH = compile_statement(
 
 @contextmanager
 def login_of_its_own(postgres: str, *, options: str = "", encoding: str = "UTF8") -> Iterator[tuple[str, str]]:
-    """A login with a database of its own in which a schema has the login's name: the name, and the URL."""
+    """A login whose database has a schema of the login's name; the name, and the URL."""
     name = f"Lögin $user {secrets.token_hex(4)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f'CREATE ROLE "{name}" LOGIN')

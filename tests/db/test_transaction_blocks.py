@@ -1,4 +1,7 @@
-"""Transactions between BEGIN and COMMIT, for servers that need it: still one round trip, and nobody disturbs a neighbour."""
+"""Transactions between BEGIN and COMMIT, for servers that need it.
+
+They still take one round trip, and no statement disturbs another.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -101,7 +104,7 @@ def test_statement_that_is_cancelled_runs_again_and_alone(witness: Witness) -> N
 
 
 def test_failed_commit_is_neither_acknowledged_nor_tried_again(database: str) -> None:
-    """Of a transaction on several servers nobody knows then what was carried out, so even a timeout tells nothing."""
+    """Of a transaction on several servers even a timeout does not tell what was carried out."""
 
     async def scene() -> None:
         async with opened(database, transaction_block=True, connections=1) as pool:

@@ -1,4 +1,7 @@
-"""The demo as people meet it: its page in a real browser, before a real Better Auth server and the service."""
+"""The demo as people meet it.
+
+Its page in a real browser, before a real Better Auth server and the service.
+"""
 
 import os
 import shutil

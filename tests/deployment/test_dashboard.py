@@ -1,4 +1,7 @@
-"""The Grafana dashboard: every query finds its series in what the running service says at /metrics."""
+"""The Grafana dashboard.
+
+Every query finds its series in what the running service says at /metrics.
+"""
 
 import json
 import re

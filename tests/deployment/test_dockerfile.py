@@ -68,7 +68,7 @@ class HealthyOverIPv6(ThreadingHTTPServer):
 
 @pytest.fixture
 def probe(image: Stage) -> Callable[[str, int], int]:
-    """Carry out the health check of a service on this port, where a proxy is configured that does not answer."""
+    """Carry out the health check of a service on this port, past a proxy that does not answer."""
     _, *arguments = image.last("HEALTHCHECK").words()
     dead = {name: f"http://127.0.0.1:{free_port()}" for name in ("http_proxy", "HTTP_PROXY", "all_proxy")}
 

@@ -1,4 +1,4 @@
-"""A lock file installs whatever is released after it, with whatever pip, and under any configuration of pip."""
+"""A lock file installs whatever is released after it, under any pip and its configuration."""
 
 import ensurepip
 import hashlib
@@ -97,8 +97,8 @@ def test_every_documented_install_of_a_lock_resolves_nothing_and_checks_hashes()
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that stands for the package index.
 
-    It has each locked package, without content but with all that it requires, and a newer release of each:
-    whoever resolves a requirement meets the newer one.
+    It has each locked package, without content but with all that it requires, and a newer release
+    of each: whoever resolves a requirement meets the newer one.
     """
     folder = tmp_path_factory.mktemp("packages")
     for name, pin in pins(LOCKS["development"]).items():
@@ -115,7 +115,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_wheel(folder: Path, name: str, version: str, metadata: str, content: Distribution | None) -> None:
-    """Write a wheel of this metadata, with the modules of an installed distribution where it is to have any."""
+    """Write a wheel of this metadata, with the modules of an installed distribution if named."""
     stem = f"{name.replace('-', '_')}-{version}"
     with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
         for path in (content.files or []) if content else []:
@@ -138,7 +138,7 @@ def write_lock(source: Path, target: Path, packages: Path) -> None:
 
 @pytest.fixture(scope="module")
 def checkout(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an installation reads of the project, with locks of the packages that stand for the real ones."""
+    """What an installation reads of the project, with locks of stand-ins for the real packages."""
     folder = tmp_path_factory.mktemp("checkout") / AWKWARD
     shutil.copytree(PROJECT / "requirements", folder / "requirements", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "src").mkdir()
@@ -210,7 +210,10 @@ def test_pip_installs_what_is_locked_and_nothing_newer(name: str, pip: Any, chec
 def test_make_installs_what_is_locked_under_any_configuration(
     pip: Any, checkout: Path, packages: Path, tmp_path: Path
 ) -> None:
-    """No setting of pip or Python changes what is installed or where; but the index is the one configured."""
+    """No setting of pip or Python changes what is installed or where.
+
+    But the index is the one configured.
+    """
     library = environment_with(pip, checkout / ".venv")
     (tmp_path / "constraints.txt").write_text("pydantic<2\nfastapi==0.1\n")
     (tmp_path / "elsewhere").mkdir()

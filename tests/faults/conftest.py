@@ -11,7 +11,8 @@ WAIT_SECONDS = 1.0
 """How long a request of the service under test waits for its database; short, so that tests are."""
 
 MAX_SECONDS = WAIT_SECONDS + 9
-"""How long one of its answers may take: long enough for a busy machine, too short for one that waits forever."""
+"""How long one of its answers may take: long enough for a busy machine, too short for one that
+waits forever."""
 
 QUICK = {"DATABASE_WAIT_SECONDS": str(WAIT_SECONDS), "STATEMENT_TIMEOUT_MILLISECONDS": "600"}
 

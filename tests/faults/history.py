@@ -1,9 +1,9 @@
 """What one client asked and was told, and whether a service that keeps its word could have said so.
 
-Each client has a user of its own and asks one thing after another, so its history has one order. A write
-without an acknowledgement is in doubt: it may take effect once, at any later time, or never. Whatever
-else a client sees must be what it was told: every acknowledged write there exactly once, nothing that
-was never sent, no task going back to what it was before.
+Each client has a user of its own and asks one thing after another, so its history has one order. A
+write without an acknowledgement is in doubt: it may take effect once, at any later time, or never.
+Whatever else a client sees must be what it was told: every acknowledged write there exactly once,
+nothing that was never sent, no task going back to what it was before.
 """
 
 from collections import Counter
@@ -31,9 +31,9 @@ class Kind(Enum):
 class Step:
     """One request and its outcome.
 
-    ``mark`` is the task's description: its client makes it up and never changes it, so it names a task
-    also before its id is known. ``status`` is None when the connection ended before the answer; times
-    are seconds of one monotonic clock.
+    ``mark`` is the task's description: its client makes it up and never changes it, so it names a
+    task also before its id is known. ``status`` is None when the connection ended before the
+    answer; times are seconds of one monotonic clock.
     """
 
     kind: Kind

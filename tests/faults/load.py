@@ -1,7 +1,7 @@
 """Clients at work while something breaks, and the verdict over what they saw.
 
-One number, the seed, decides what every client asks and when the scenario breaks what. A replay asks the
-same; how the threads and processes interleave is the machine's affair.
+One number, the seed, decides what every client asks and when the scenario breaks what. A replay
+asks the same; how the threads and processes interleave is the machine's affair.
 """
 
 import http.client
@@ -196,7 +196,7 @@ class Load:
         wait_for(lambda: len(self.rejections()) >= before + count)
 
     def assert_back_since(self, moment: float) -> None:
-        """Every client succeeds again, and from then on (a second after this moment at the earliest) always."""
+        """Every client succeeds again, and always from then on (a second from now, or later)."""
         for client in self.clients:
             wait_for(lambda client=client: bool(_successes(client.steps, moment)))  # type: ignore[misc]
         wait_for(lambda: time.monotonic() > moment + BACK_SECONDS)

@@ -48,7 +48,7 @@ def answer_bytes(proxy: Proxy, client: Client, kind: Kind) -> int:
 
 
 def positions(length: int) -> range:
-    """Where to cut: everywhere in a long run, at every eighth byte in a short one, another time at others."""
+    """Where to cut: everywhere in a long run, in a short one at every eighth byte, at random."""
     return range(length) if SECONDS > 1 else range(SEED % 8, length, 8)
 
 

@@ -1,4 +1,7 @@
-"""The database breaks under load, in every way it can, and mends: what was acknowledged is there."""
+"""The database breaks under load, in every way it can, and mends.
+
+What was acknowledged is there.
+"""
 
 import signal
 import threading
@@ -31,7 +34,10 @@ def loaded(server: Server, own: OwnPostgres, max_seconds: float = MAX_SECONDS) -
 
 
 def repeatedly(load: Load, fault: Callable[[], float]) -> None:
-    """Break and mend for as long as a scenario goes on, once at least; ``fault`` says when all was well again."""
+    """Break and mend for as long as a scenario goes on, once at least.
+
+    ``fault`` says when all was well again.
+    """
     until = time.monotonic() + SECONDS
     while True:
         load.assert_back_since(fault())
@@ -99,7 +105,7 @@ class TestSilent:
     def test_silence_that_no_present_connection_survives(
         self, broken: OwnPostgres, proxy: Proxy, tmp_path: Path
     ) -> None:
-        """Within a second of the return, though attempts to connect are stuck and wait longer than that."""
+        """Within a second of the return, though stuck attempts to connect wait longer than that."""
         url = url_through(proxy.port, broken.url)
         with serving(tmp_path, DATABASE_URL=url) as service, loaded(service, broken, 5.0) as load:
 
@@ -114,7 +120,10 @@ class TestSilent:
             repeatedly(load, lose)
 
     def test_cold_start_of_5_seconds(self, broken: OwnPostgres, proxy: Proxy, tmp_path: Path) -> None:
-        """Requests wait for it as long as they may; those whose time is up before are told when to come back."""
+        """Requests wait for it as long as they may.
+
+        Those whose time is up before are told when to come back.
+        """
         url = url_through(proxy.port, broken.url)
         with serving(tmp_path, DATABASE_URL=url) as service:
             proxy.silence()
@@ -297,7 +306,7 @@ class TestSlow:
 
 class TestClockSetBack:
     def test_updated_at_of_every_task_still_increases(self, broken: OwnPostgres, service: Server) -> None:
-        """To a task that was changed an hour ahead of now, the clock has been set back by an hour."""
+        """To a task that was changed an hour from now, the clock has been set back by an hour."""
         with loaded(service, broken) as load:
 
             def set_back() -> float:

@@ -1,4 +1,4 @@
-"""The database stops, starts, is not migrated or not protected; and the service stops under load."""
+"""The database stops, starts, is not migrated or not protected; the service stops under load."""
 
 import contextlib
 import signal

@@ -1,4 +1,4 @@
-"""Workers are killed, the service is stopped, a new version comes beside the old: under load, unnoticed."""
+"""Under load, workers are killed, the service stops, a new version starts: unnoticed."""
 
 import os
 import shutil

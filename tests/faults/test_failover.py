@@ -1,4 +1,7 @@
-"""A primary is lost and its standby promoted, or there is a standby alone. Both are real, and stream."""
+"""A primary is lost and its standby promoted, or there is a standby alone.
+
+Both are real, and stream.
+"""
 
 import subprocess
 import time

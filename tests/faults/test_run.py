@@ -255,7 +255,7 @@ class TestWaysToRun:
 
 
 class TestTwoWorkers:
-    """One service with two workers on the embedded database, and what else runs in its directory."""
+    """A service with two workers on the embedded database, and what runs in its directory."""
 
     def test_both_share_the_embedded_database(self, home: Path, two_workers: Server) -> None:
         owner = user(home, two_workers, "workers")

@@ -1,4 +1,7 @@
-"""A statement that PostgreSQL rejects for good is a fault of ours: a bare 500 outside, its SQLSTATE in the log."""
+"""A statement that PostgreSQL rejects for good is a fault of ours.
+
+A bare 500 outside, its SQLSTATE in the log.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Clients that orval and hey-api generate from the OpenAPI document compile, and so does what uses them."""
+"""Clients that orval and hey-api generate from the OpenAPI document compile, and their users."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,8 @@ HERE = Path(__file__).parent
 TOOLS = HERE / "node_modules" / ".bin"
 DOCUMENT = ROOT / "clients" / "openapi.json"
 
-# As a bundler's project is checked; "bundler" because generated modules import each other without a suffix.
+# As a bundler's project is checked; "bundler" because generated modules import each other without a
+# suffix.
 STRICT = (
     *("--strict", "--noEmit", "--target", "es2022", "--lib", "es2022,dom,dom.iterable"),
     *("--module", "esnext", "--moduleResolution", "bundler"),

@@ -1,7 +1,8 @@
 """What other users feel while one user asks for as much as they can.
 
-``python -m tests.hostile.isolation [SECONDS]`` prints, for each way to ask for much, how many requests of
-other users were served beside it, and how fast. The tests use the same parts and count alone.
+``python -m tests.hostile.isolation [SECONDS]`` prints, for each way to ask for much, how many
+requests of other users were served beside it, and how fast. The tests use the same parts and count
+alone.
 """
 
 import json
@@ -32,7 +33,7 @@ OTHERS = 8
 
 @dataclass(frozen=True)
 class Attack:
-    """One user's way to ask for much: what they own, and what ``clients`` connections ask for again and again."""
+    """A heavy user: what they own, and what ``clients`` connections request again and again."""
 
     name: str
     tasks: int
@@ -95,7 +96,7 @@ def attacked(server: Server, attack: Attack, request: bytes) -> Iterator[None]:
 
 
 def run_attack(url: str, clients: int, request: bytes) -> None:
-    """Ask from so many connections, again as soon as anything of an answer comes and is complete, until killed."""
+    """Send requests over so many connections, each as soon as the last is answered."""
     with ExitStack() as held, selectors.DefaultSelector() as selector:
         for _ in range(clients):
             connection = held.enter_context(connect(Server(url, None, Path())))  # type: ignore[arg-type]

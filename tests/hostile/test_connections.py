@@ -1,4 +1,7 @@
-"""Connections that are held open, cut, crowded or never read: others are served, and nothing is left behind."""
+"""Connections that are held open, cut, crowded or never read.
+
+Others are served, and nothing is left behind.
+"""
 
 import json
 import resource

@@ -1,7 +1,8 @@
-"""What clients send and do not take costs a worker little memory, which comes back when they are gone.
+"""What clients send and do not take costs a worker little memory, and not for long.
 
-A worker has to live in 256 MiB, the limit of our manifests. What it takes is measured from outside, so this
-works without control groups. HOSTILE_SECONDS repeats each scenario for so long (`make soak`).
+A worker has to live in 256 MiB, the limit of our manifests. What it takes is measured from outside,
+so this works without control groups. HOSTILE_SECONDS repeats each scenario for so long (`make
+soak`).
 """
 
 import os
@@ -80,7 +81,10 @@ def wait_for_connections(server: Server, count: int) -> None:
 
 
 def hold_memory(server: Server, attack: Callable[[ExitStack], None]) -> None:
-    """Carry out an attack some times; a worker takes less than its limit, and gives back what it took."""
+    """Carry out an attack some times.
+
+    A worker takes less than its limit, and gives back what it took.
+    """
     for client in server.clients:
         client.get("/health")
     before = status_bytes(server, "VmRSS")

@@ -1,4 +1,7 @@
-"""More is asked than can be done: some of it is done, the rest is told so, and nobody is shut out by another."""
+"""More requests than can be served.
+
+Some are served, the others are answered 503, and no user is shut out by another.
+"""
 
 import json
 import selectors

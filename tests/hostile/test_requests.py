@@ -1,4 +1,7 @@
-"""What is no request, what is too much of one, and what pretends to be another: one exact answer for each."""
+"""What is no request, what is too much of one, and what pretends to be another.
+
+One exact answer for each.
+"""
 
 import json
 import socket
@@ -26,7 +29,10 @@ def head(user: User, method: str = "POST", version: str = "1.1") -> bytes:
 
 
 def rejection(answer: Answer) -> tuple[int, str]:
-    """What a rejected client is told: status and code. It is a problem, and the last of its connection."""
+    """What a rejected client is told: status and code.
+
+    It is a problem, and the last of its connection.
+    """
     problem = json.loads(answer.body)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"

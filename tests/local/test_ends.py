@@ -217,7 +217,7 @@ def is_busy(url: str) -> bool:
 
 
 def test_old_data_directory_goes_on_in_its_place(tmp_path: Path) -> None:
-    """As the versions before 0.3 made it: of another locale, with a log and a list of processes inside."""
+    """As versions before 0.3 made it: another locale, with a log and a list of processes."""
     directory = tmp_path / "data" / "postgres"
     directory.mkdir(parents=True, mode=0o700)
     account = own_account()

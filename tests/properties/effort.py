@@ -1,7 +1,9 @@
-"""How hard the generated tests try: quickly and the same every time, or for as many requests as a soak is given.
+"""How hard the generated tests try.
 
-``SOAK_REQUESTS=200000`` spreads that many examples over the tests that send requests, and draws new ones
-each time; a failure prints the blob that replays it.
+Quickly and the same every time, or for as many requests as a soak is given.
+
+``SOAK_REQUESTS=200000`` spreads that many examples over the tests that send requests, and draws new
+ones each time; a failure prints the blob that replays it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the OpenAPI document promises holds for generated requests, and texts come back as they went in."""
+"""Generated requests get what the OpenAPI document promises, and texts come back unchanged."""
 
 import secrets
 from typing import Any
@@ -31,7 +31,7 @@ from todo_api.problems import CONNECTION_STATUSES
 
 @schemathesis.check
 def documented_status(context: Any, response: schemathesis.Response, case: "Case") -> bool | None:
-    """The operation documents the status, or the document's description does, for all operations."""
+    """The operation documents the status, or the whole document's description does."""
     if response.status_code in CONNECTION_STATUSES:
         return None
     return status_code_conformance(context, response, case)
@@ -111,7 +111,7 @@ def test_valid_request_keeps_the_promises(operations: Operations, alice: User, n
 
 
 def too_long_before_trimming(body: Any) -> bool:
-    """Whether the title is within its limit only once it is trimmed, which no ``maxLength`` can say."""
+    """Whether the title is within its limit only when trimmed, which no ``maxLength`` can say."""
     title = body.get("title") if isinstance(body, dict) else None
     return isinstance(title, str) and len(title) > MAX_TITLE_LENGTH >= len(title.strip(WHITE_SPACE))
 

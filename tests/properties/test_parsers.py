@@ -1,4 +1,7 @@
-"""Whatever bytes a token, a JWKS, a cursor or a header holds: it is read, or rejected by the exception for that."""
+"""Whatever bytes a token, a JWKS, a cursor or a header holds.
+
+It is read, or rejected by the exception for that.
+"""
 
 import json
 import time

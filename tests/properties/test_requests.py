@@ -1,4 +1,7 @@
-"""Whatever method, target, headers and body a client makes up: the answer is a documented one, and never a 5xx."""
+"""Whatever method, target, headers and body a client makes up.
+
+The answer is a documented one, and never a 5xx.
+"""
 
 import json
 from collections import Counter
@@ -17,7 +20,10 @@ ANSWERS = {200, 201, 204, 304, *PROBLEMS} - {500, 503}
 
 
 def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The odd one once in ten times: a request that is odd in every part is rejected for the first of them."""
+    """The odd one once in ten times.
+
+    A request that is odd in every part is rejected for the first of them.
+    """
     return st.integers(0, 9).flatmap(lambda number: odd if number == 9 else usual)
 
 

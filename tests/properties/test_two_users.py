@@ -1,4 +1,4 @@
-"""No sequence of one user's calls changes what another sees, and each sees exactly what the contract says."""
+"""No sequence of one user's calls changes what another sees; each sees what the contract says."""
 
 from typing import Any
 from urllib.parse import urlencode

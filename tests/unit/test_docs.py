@@ -1,4 +1,7 @@
-"""Who the interactive documentation signs in: the sample user, under a secret of the service's own."""
+"""Who the interactive documentation signs in.
+
+The sample user, under a secret of the service's own.
+"""
 
 import asyncio
 import json

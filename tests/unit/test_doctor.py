@@ -31,7 +31,7 @@ def doctor(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Doctor:
-    """Runs the command in this process, which costs a tenth of another one; its exit status and its lines."""
+    """Runs the command in this process, for speed; its exit status and its lines."""
 
     def run(given: str | None = None, **settings: str) -> tuple[int, list[str]]:
         variables = environment(**{"DATABASE_URL": worker_database, "BETTER_AUTH_SECRET": SECRET, **settings})

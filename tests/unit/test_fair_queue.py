@@ -1,4 +1,7 @@
-"""Slots are shared fairly: a user who asks for much waits for one who asks for little, never the reverse."""
+"""Slots are shared fairly.
+
+A user who asks for much waits for one who asks for little, never the reverse.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Which keys of a published set are used, for which algorithms, and when the set is fetched again."""
+"""Which keys of a set are used, for which algorithms, and when the set is fetched again."""
 
 import asyncio
 import gzip

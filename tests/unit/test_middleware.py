@@ -37,7 +37,7 @@ def service(**options: Any) -> FastAPI:
 
 
 def send_to(app: FastAPI, path: str = "/x", error: type[BaseException] | None = None, **scope: Any) -> list[Message]:
-    """What is sent to the client of one request; the exception that passes through, if one should."""
+    """What is sent to the client of one request, and the exception that passes through, if any."""
     sent: list[Message] = []
 
     async def send(message: Any) -> None:

@@ -24,7 +24,7 @@ Start = Literal["first", "cursor", "offset"]
 
 @pytest.fixture(scope="module")
 def populated(postgres: str) -> Iterator[psycopg.Connection]:
-    """A connection as the role and the user of a request, to a table of 2,000 users with 20 tasks, and this one with 2,000 more."""
+    """A connection like a request's, to 2,000 users with 20 tasks, and this one with 2,000 more."""
     with cloned_database(postgres) as url, psycopg.connect(url) as connection:
         connection.execute(
             "INSERT INTO users (id) SELECT 'user' || lpad(n::text, 28, '0') FROM generate_series(1, 2000) n"

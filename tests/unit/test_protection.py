@@ -1,4 +1,7 @@
-"""Databases as people have them: each lack has one sentence, the same everywhere, and what it advises helps."""
+"""Databases as people have them.
+
+Each lack has one sentence, the same everywhere, and what it advises helps.
+"""
 
 import asyncio
 import re

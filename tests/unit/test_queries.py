@@ -1,4 +1,4 @@
-"""Every statement run both ways, through a SQLModel session and through our own path, and compared."""
+"""Every statement run both ways, by a SQLModel session and by our pool, and compared."""
 
 import asyncio
 import secrets

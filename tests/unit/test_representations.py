@@ -1,4 +1,4 @@
-"""A task on the wire has six fractional digits in its times, also when there is nothing to say with them."""
+"""A task on the wire has six fractional digits in its times, also when they are zero."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Connections: who is accepted, who is disconnected, and what is parsed when, where a running service cannot show it."""
+"""Connections: what a running service cannot show of accepting, disconnecting and parsing."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ async def answer_much(scope: Any, receive: Any, send: Any) -> None:
 
 
 class Application:
-    """An application that answers when it is told to, with the target and the body of the request."""
+    """An application that answers when told to, with the target and the body of the request."""
 
     def __init__(self) -> None:
         self.targets: list[str] = []
@@ -88,7 +88,7 @@ class TestAccepting:
         on_our_loop(play)
 
     def test_connections_pending_as_the_server_stops_are_served_once(self) -> None:
-        """The operating system has told these clients that they are connected, and they may have asked already."""
+        """The operating system has accepted these clients, and may hold their requests."""
 
         async def play() -> None:
             async with Serving(answer) as server:

@@ -1,4 +1,7 @@
-"""What a server process may take up, where it listens, and how it stops: what the running service cannot show."""
+"""What a server process may take up, where it listens, and how it stops.
+
+What the running service cannot show.
+"""
 
 import ctypes
 import resource

@@ -155,7 +155,7 @@ def test_length_of_something_else_is_not_the_length_of_the_body() -> None:
 
 
 def test_what_was_logged_before_is_out_before_the_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task whose creation the client knows of is in the log, whatever happens to the process then."""
+    """A task whose creation the client knows of is in the log, even if the process is killed."""
     happened: list[str] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

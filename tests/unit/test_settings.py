@@ -1,4 +1,7 @@
-"""The environment in, one frozen object out: what is accepted, what is rejected, what is never shown."""
+"""The environment in, one frozen object out.
+
+What is accepted, what is rejected, what is never shown.
+"""
 
 import os
 import secrets

@@ -1,9 +1,10 @@
 """Writes have a shape that Citus can carry out where the rows are; see docs/decisions.
 
-Citus evaluates functions that are not immutable once, before it knows any row. So it rejects a write that applies one
-to a column, or that has one where only some rows need it. And it turns an INSERT of what a SELECT answers into a
-COPY, which row-level security forbids, unless there is something to answer or a conflict to look for. A plain
-PostgreSQL tells how it understands a statement, once that is the body of a function.
+Citus evaluates functions that are not immutable once, before it knows any row. So it rejects a
+write that applies one to a column, or that has one where only some rows need it. And it turns an
+INSERT of what a SELECT answers into a COPY, which row-level security forbids, unless there is
+something to answer or a conflict to look for. A plain PostgreSQL tells how it understands a
+statement, once that is the body of a function.
 """
 
 import re
@@ -26,7 +27,10 @@ UPDATE, INSERT, DELETE = "2", "3", "4"
 
 
 def tree(connection: psycopg.Connection, statement: Any) -> str:
-    """How PostgreSQL understands a statement: its parse tree, as it is stored for the body of a function."""
+    """How PostgreSQL understands a statement.
+
+    Its parse tree, as it is stored for the body of a function.
+    """
     dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
     compiled = statement.compile(dialect=dialect)
     types = [compiled.binds[name].type.compile(dialect=dialect) for name in compiled.positiontup]

@@ -1,4 +1,4 @@
-"""Where exactly a token or a JWKS stops being good, what the log is told, and what is remembered."""
+"""Where exactly a token or a JWKS stops being good, what is logged, and what is cached."""
 
 import asyncio
 import gc

@@ -49,7 +49,7 @@ def test_router_behind_the_exit_stack_serves_and_lets_exceptions_pass() -> None:
 
 
 def test_application_serves_from_middleware_stack_and_opens_the_span_around_it() -> None:
-    """``TodoApi`` goes to ``middleware_stack`` at once where nothing is traced, and completes the span elsewhere."""
+    """``TodoApi`` calls ``middleware_stack`` where nothing is traced, else it ends the span."""
     recording = []
 
     async def stack(scope: Any, receive: Any, send: Any) -> None:

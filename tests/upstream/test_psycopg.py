@@ -1,4 +1,4 @@
-"""What ``db/`` relies on in psycopg, libpq, uvloop and PostgreSQL beyond their documentation, a test for each thing."""
+"""What ``db/`` relies on in psycopg, libpq, uvloop and PostgreSQL beyond their documentation."""
 
 import asyncio
 import gc
@@ -98,7 +98,7 @@ class TestPipeline:
         assert failure.value.diag.source_function == "RevalidateCachedQuery"
 
     def test_libpq_cannot_be_asked_for_a_sync_without_a_flush(self) -> None:
-        """Decision 14: when this fails, one send for each iteration of the event loop has become possible."""
+        """Decision 14: if this fails, one send for each event-loop iteration is possible."""
         assert not hasattr(pq.PGconn, "send_pipeline_sync")
 
 

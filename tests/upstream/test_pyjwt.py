@@ -1,4 +1,4 @@
-"""What ``todo_api.tokens`` relies on in PyJWT beyond its documentation, and why it does not rely on more."""
+"""What ``todo_api.tokens`` relies on in PyJWT beyond its documentation, and why on no more."""
 
 import json
 from typing import Any

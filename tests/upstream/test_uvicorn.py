@@ -1,4 +1,7 @@
-"""What the server relies on in uvicorn, which documents none of it: how it makes and ends connections and workers."""
+"""What the server relies on in uvicorn, which documents none of it.
+
+How it makes and ends connections and workers.
+"""
 
 import asyncio
 import inspect

@@ -21,7 +21,9 @@ export interface paths {
         put?: never;
         /**
          * Create a task, once for each Idempotency-Key
-         * @description With an `Idempotency-Key` the request can be repeated: every repetition answers with the first one's task.
+         * @description With an `Idempotency-Key` the request can be repeated.
+         *
+         *     Every repetition answers with the first one's task.
          */
         post: operations["create_task"];
         delete?: never;
@@ -39,7 +41,9 @@ export interface paths {
         };
         /**
          * Read one task
-         * @description The task with its `ETag`, which `If-Match` takes in a later write and `If-None-Match` in a later read.
+         * @description The task with its `ETag`.
+         *
+         *     `If-Match` takes the tag in a later write, `If-None-Match` in a later read.
          */
         get: operations["read_task"];
         /**
@@ -50,7 +54,9 @@ export interface paths {
         post?: never;
         /**
          * Delete a task and return it as it was
-         * @description The answer is the task as it was, so that a client can offer undo; `Prefer: return=minimal` omits it.
+         * @description The answer is the task as it was, so that a client can offer undo.
+         *
+         *     `Prefer: return=minimal` omits it.
          */
         delete: operations["delete_task"];
         options?: never;
@@ -107,9 +113,10 @@ export interface paths {
         };
         /**
          * Can the database be used?
-         * @description The database answers, its schema is the one this version needs, row-level security is in force.
+         * @description The database answers, is at this version's schema, and row-level security is in force.
          *
-         *     `read_only` tells that it is a standby, where writes answer 503. What was found holds for some seconds.
+         *     `read_only` tells that it is a standby, where writes answer 503. What was found holds for some
+         *     seconds.
          */
         get: operations["ready"];
         put?: never;

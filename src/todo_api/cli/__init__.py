@@ -33,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _replace_closed_streams() -> None:
-    """Open what a shell has closed (``2>&-``): a socket would take its number, and be written to like a log."""
+    """Open what a shell has closed (``2>&-``).
+
+    A socket would take its number, and be written to like a log.
+    """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
@@ -44,7 +47,9 @@ def _replace_closed_streams() -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Let a signal end the block as an exception does: what was started in it is stopped. Further ones are ignored.
+    """Let a signal end the block as an exception does: what was started in it is stopped.
+
+    Further ones are ignored.
 
     While the server runs, it has handlers of its own.
     """

@@ -1,4 +1,7 @@
-"""What ``todo-api serve`` says first in the zero-configuration mode: where it is, and what to try."""
+"""What ``todo-api serve`` says first in the zero-configuration mode.
+
+Where it is, and what to try.
+"""
 
 import os
 import shlex

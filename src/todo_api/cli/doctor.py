@@ -1,7 +1,7 @@
-"""``todo-api doctor``: what stands between this configuration and a working service, in plain words.
+"""``todo-api doctor``: what keeps this configuration from working, in plain words.
 
-Settings and, if there is one, a token come in; findings go out, each with what to do when it is wrong.
-Neither the token nor a secret is ever part of one.
+Settings and, if there is one, a token come in; findings go out, each with what to do when it is
+wrong. Neither the token nor a secret is ever part of one.
 """
 
 import argparse

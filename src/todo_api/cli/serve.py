@@ -1,4 +1,7 @@
-"""``todo-api serve``: the service on its own server; without ``DATABASE_URL``, with an embedded PostgreSQL."""
+"""``todo-api serve``: the service on its own server.
+
+Without ``DATABASE_URL``, with an embedded PostgreSQL.
+"""
 
 import argparse
 import os
@@ -56,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _own_database(settings: Settings) -> Iterator[None]:
-    """Start and migrate the embedded PostgreSQL, and tell the workers of it through the environment."""
+    """Start and migrate the embedded PostgreSQL; the environment tells its workers where it is."""
     with postgres.running(settings.data_dir, migrate=migrations.upgrade, report=report_progress) as cluster:
         os.environ["EMBEDDED_DATABASE_URL"] = cluster.url
         yield
@@ -75,7 +78,10 @@ def _print_banner(settings: Settings, port: int) -> None:
 
 
 def _warn_of_host(settings: Settings) -> None:
-    """Say why other machines are not answered: anybody who opens ``/docs`` would get the sample token."""
+    """Say why other machines are not answered.
+
+    Anybody who opens ``/docs`` would get the sample token.
+    """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if settings.better_auth_secret is None and not is_loopback(host):
         print(

@@ -43,7 +43,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def signing_secret(settings: Settings) -> SecretStr:
-    """The secret that the service verifies HS256 tokens with; without one, the process ends with a sentence."""
+    """The secret that the service verifies HS256 tokens with.
+
+    Without one, the process ends with a sentence.
+    """
     secret = settings.signing_secret()
     if secret is None:
         sys.exit("BETTER_AUTH_SECRET is not set, and only Better Auth can sign with a key of its JWKS.")

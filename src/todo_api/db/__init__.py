@@ -1,8 +1,8 @@
 """The path to PostgreSQL: compiled statements, pipelined over a few connections.
 
-Read ``statements`` first (what is sent), then ``connection`` (one connection), ``connector`` (a few of
-them, opened when needed) and ``pool`` (which statement goes where). Nothing here knows HTTP, tables, roles
-or settings: the pool is handed the transaction preamble, which knows them.
+Read ``statements`` first (what is sent), then ``connection`` (one connection), ``connector`` (a few
+of them, opened when needed) and ``pool`` (which statement goes where). Nothing here knows HTTP,
+tables, roles or settings: the pool is handed the transaction preamble, which knows them.
 """
 
 from todo_api.db.connector import Limits

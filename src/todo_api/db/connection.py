@@ -1,9 +1,10 @@
 """One connection to PostgreSQL, shared by many requests at once through libpq's pipeline mode.
 
-Each transaction is two statements (the preamble, then the request's own) and a Sync. PostgreSQL runs
-what stands between two Syncs as one implicit transaction, so a failure rolls back that request and
-no other. For a server that needs it, BEGIN and COMMIT stand around them, in the same round trip. Sending never waits for an answer; answers come back in the order of sending, which is
-why a queue of what is pending is all the book-keeping there is.
+Each transaction is two statements (the preamble, then the request's own) and a Sync. PostgreSQL
+runs what stands between two Syncs as one implicit transaction, so a failure rolls back that request
+and no other. For a server that needs it, BEGIN and COMMIT stand around them, in the same round
+trip. Sending never waits for an answer; answers come back in the order of sending, which is why a
+queue of what is pending is all the book-keeping there is.
 
     submit ──> libpq's output buffer ──> socket ──> PostgreSQL
     future <── head of ``pending``  <── results up to the next Sync
@@ -29,14 +30,16 @@ from todo_api.db.transaction import Lost, NotSent, Transaction
 
 SWEEP_SECONDS = 0.1
 GRACE_SECONDS = 1.5
-"""A connection is lost when nothing comes for so long after PostgreSQL should have cancelled a statement: enough
-for a commit on a slow disk, and little enough that a frozen primary is left for another server within 5 s."""
+"""A connection is lost when nothing comes for so long after PostgreSQL should have cancelled a
+statement: enough for a commit on a slow disk, and little enough that a frozen primary is left for
+another server within 5 s."""
 
 # The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
 _UNKNOWN_PREPARED = ("26000", "42P05")
 
-# What is prepared would answer other types than when it was prepared: a migration came in between. Other
-# features that are "not supported" have the same SQLSTATE; the C function that complains tells them apart.
+# What is prepared would answer other types than when it was prepared: a migration came in between.
+# Other features that are "not supported" have the same SQLSTATE; the C function that complains
+# tells them apart.
 _OUTDATED = ("0A000", b"RevalidateCachedQuery")
 
 # A COMMIT that fails may have been carried out on another server: transaction_resolution_unknown.
@@ -106,7 +109,8 @@ class Connection:
             self._send(transaction, transaction.statement, transaction.parameters)
             self._pq.pipeline_sync()
             if self._transaction_block:
-                # Behind the Sync, up to which everything is skipped after a failure: then it rolls back.
+                # Behind the Sync, up to which everything is skipped after a failure: then it rolls
+                # back.
                 self._send_text(transaction, b"COMMIT")
                 self._pq.pipeline_sync()
         except OperationalError as error:  # without its Sync, nothing is committed
@@ -126,7 +130,9 @@ class Connection:
         self._lose("closed")
 
     def _begin(self) -> None:
-        """Start the clock, and read what came meanwhile: a last message, and then that the server closed.
+        """Start the clock, and read what came meanwhile.
+
+        A last message, and then that the server closed.
 
         Raises:
             OperationalError: it did.
@@ -151,7 +157,10 @@ class Connection:
             self._pq.send_query_params(statement.sql, parameters, None, None, _BINARY)
 
     def _send_text(self, transaction: Transaction, command: bytes) -> None:
-        """Send a command that is never prepared: a pooler must not come between it and its transaction."""
+        """Send a command that is never prepared.
+
+        A pooler must not come between it and its transaction.
+        """
         transaction.sent.append(None)
         self._pq.send_query_params(command, None)
 
@@ -248,7 +257,8 @@ class Connection:
     def _sweep(self) -> None:
         """Fail what has waited too long, and give up a connection on which nothing moves.
 
-        Read as well: uvloop reports a reset once, and then only the server's last message may have been read.
+        Read as well: uvloop reports a reset once, and then only the server's last message may have
+        been read.
         """
         self._sweeper = None
         now = self._loop.time()

@@ -1,4 +1,4 @@
-"""Opens connections when requests need them, replaces those that are lost, and knows which is least loaded.
+"""Opens connections when requests need them, and replaces those that are lost.
 
 Nothing here runs on its own, neither a ping nor a reconnect, so a database that went to sleep stays
 asleep until a request needs it.
@@ -17,10 +17,12 @@ from todo_api.db.errors import Unavailable
 from todo_api.db.statements import Statement
 
 BUSY = 2
-"""Pending transactions on the least loaded connection from which one more connection is worth opening."""
+"""Pending transactions on the least loaded connection from which one more connection is worth
+opening."""
 
 IDLE_SECONDS = 240.0
-"""A connection unused for so long is replaced before use: serverless databases drop them after 300 s."""
+"""A connection unused for so long is replaced before use: serverless databases drop them after 300
+s."""
 
 STUCK_SECONDS = 0.7
 """An attempt to connect that takes so long may be stuck: another one is made beside it."""
@@ -29,8 +31,9 @@ EXCLUSIVE_LOAD = 1_000_000
 """A connection that one user has exclusively is used only when there is no other."""
 
 MAX_SECONDS_PER_HOST = 2
-"""How long an attempt waits for each of several hosts: they are tried one after another, and the first may be a primary that
-has frozen, while a server that sleeps and takes longer to wake has one address."""
+"""How long an attempt waits for each of several hosts: they are tried one after another, and the
+first may be a primary that has frozen, while a server that sleeps and takes longer to wake has one
+address."""
 
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.05, 0.5
 
@@ -77,7 +80,8 @@ class Connector:
         self._transaction_block = transaction_block
         self._pooled = pooled
         self._limits = limits
-        # With room for one attempt only, a new one ends the one before, so that gets as long as a request waits.
+        # With room for one attempt only, a new one ends the one before, so that gets as long as a
+        # request waits.
         self._stuck_seconds = STUCK_SECONDS if limits.connections > 1 else limits.wait_seconds
         self._loop = asyncio.get_running_loop()
         self.connections: list[Connection] = []
@@ -97,7 +101,10 @@ class Connector:
             connection.close()
 
     def least_loaded(self) -> Connection | None:
-        """The connection with the fewest pending, or None; starts opening one more when all are busy."""
+        """The connection with the fewest pending, or None.
+
+        Starts opening one more when all are busy.
+        """
         if not self.connections:
             return None
         connection = min(self.connections, key=_load)
@@ -110,7 +117,9 @@ class Connector:
         return connection
 
     async def spare(self, deadline: float) -> Connection:
-        """A connection that others can do without: there is another one for them, unless that cannot be had.
+        """A connection that others can do without.
+
+        There is another one for them, unless that cannot be had.
 
         Raises:
             Unavailable: there is none at all by ``deadline``, a time of the event loop.
@@ -155,7 +164,10 @@ class Connector:
         return self._limits.connections - len(self.connections)
 
     def _open_beside(self) -> None:
-        """Try once more while others try; the first may be waking the database, so it is never given up."""
+        """Try once more while others try.
+
+        The first may be waking the database, so it is never given up.
+        """
         room = max(1, self._room)
         if len(self._attempts) >= room:
             self._attempts[min(1, room - 1)].cancel()
@@ -203,7 +215,10 @@ def _load(connection: Connection) -> int:
 
 
 def _with_defaults(url: str, application_name: str, limits: Limits) -> str:
-    """The URL, with parameters it does not name: above all, a peer that vanished is noticed in seconds."""
+    """The URL, with parameters it does not name.
+
+    Above all, a peer that vanished is noticed in seconds.
+    """
     given = conninfo_to_dict(url)
     one_host = "," not in str(given.get("hostaddr") or given.get("host") or "")
     patience = limits.connect_timeout_seconds

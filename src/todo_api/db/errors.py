@@ -22,7 +22,10 @@ class Unavailable(DatabaseError):
 
 
 class StatementCancelled(Unavailable):
-    """PostgreSQL cancelled the statement, as a rule because its time was up; what it did was rolled back."""
+    """PostgreSQL cancelled the statement, as a rule because its time was up.
+
+    What it did was rolled back.
+    """
 
 
 class SchemaMissing(DatabaseError):
@@ -34,7 +37,10 @@ class StatementFailed(DatabaseError):
 
 
 def from_sqlstate(code: str) -> DatabaseError:
-    """The error for a SQLSTATE of five characters. Server messages are left out: they quote values."""
+    """The error for a SQLSTATE of five characters.
+
+    Server messages are left out: they quote values.
+    """
     reason = f"SQLSTATE {code}"
     if code == _QUERY_CANCELED:
         return StatementCancelled(reason)

@@ -1,9 +1,9 @@
 """Users whose statements run one at a time, because one was slow or returned a large result.
 
 Statements of many users share connections, and PostgreSQL runs those of one connection one after
-another. A user one of whose statements needed more time, or brought more rows, than others should wait
-for is *heavy* for ``HEAVY_SECONDS``: meanwhile their statements wait for each other, in the order in
-which they came, and not in everybody's way.
+another. A user one of whose statements needed more time, or brought more rows, than others should
+wait for is *heavy* for ``HEAVY_SECONDS``: meanwhile their statements wait for each other, in the
+order in which they came, and not in everybody's way.
 """
 
 import asyncio
@@ -13,14 +13,18 @@ from contextlib import asynccontextmanager
 from todo_api.db.errors import Unavailable
 
 HEAVY_SECONDS = 10.0
-"""How long a user is heavy after a sign of it. Then the next statement shows whether it is still so."""
+"""How long a user is heavy after a sign of it. Then the next statement shows whether it is still
+so."""
 
 MAX_EXPIRED = 256
 """How many users are remembered before those whose time is over are forgotten."""
 
 
 class HeavyUser:
-    """One heavy user. ``slow`` tells that a statement needed more time than a shared connection gives."""
+    """One heavy user.
+
+    ``slow`` tells that a statement needed more time than a shared connection gives.
+    """
 
     __slots__ = ("_lock", "expires_at", "slow")
 

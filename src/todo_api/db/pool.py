@@ -1,11 +1,12 @@
-"""Runs statements over a few shared connections, so that no user's statements delay those of others for long.
+"""Runs statements over a few shared connections; no user's delay those of others for long.
 
-No request waits for a free connection: its statement is sent over the least loaded one, where PostgreSQL
-runs it after those that were sent before. Therefore a shared connection gives each statement little time:
-``shared_timeout_milliseconds`` of PostgreSQL's own statement timeout. A statement that needs more is
-cancelled and rolled back by PostgreSQL, whatever it did, and is run again with the full timeout on a
-connection to which nothing else is sent meanwhile. At most half of the connections are used in this way,
-and a user who has needed one, or has read a large result, is *heavy* for a while: see ``heavy_users``.
+No request waits for a free connection: its statement is sent over the least loaded one, where
+PostgreSQL runs it after those that were sent before. Therefore a shared connection gives each
+statement little time: ``shared_timeout_milliseconds`` of PostgreSQL's own statement timeout. A
+statement that needs more is cancelled and rolled back by PostgreSQL, whatever it did, and is run
+again with the full timeout on a connection to which nothing else is sent meanwhile. At most half of
+the connections are used in this way, and a user who has needed one, or has read a large result, is
+*heavy* for a while: see ``heavy_users``.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from todo_api.db.transaction import Lost, NotSent, Transaction
 PREAMBLE_BINDS = ("owner", "statement_timeout_milliseconds", "plan_cache_mode")
 
 MANY_ROWS, LARGE_CHARACTERS = 64, 2**18
-"""A result of more rows and more text than this is large: it occupies the event loop for milliseconds."""
+"""A result of more rows and more text than this is large: it occupies the event loop for
+milliseconds."""
 
 
 @dataclass(slots=True)  # not frozen, which would triple what making one costs
@@ -41,8 +43,9 @@ class Pool:
     Args:
         url: what libpq understands; libpq opens the connection, TLS and channel binding included.
         preamble: begins every transaction; binds ``PREAMBLE_BINDS``, in this order.
-        transaction_block: send each transaction as a block of its own, between BEGIN and COMMIT, in one round trip
-            as before. A server that passes statements on to others may need it; PostgreSQL itself does not.
+        transaction_block: send each transaction as a block of its own, between BEGIN and COMMIT, in
+            one round trip as before. A server that passes statements on to others may need it;
+            PostgreSQL itself does not.
         application_name: what PostgreSQL shows, unless the URL says otherwise.
         pooled: a transaction pooler is in between, so nothing is prepared on the server.
         limits: connections, times and queue length.
@@ -84,11 +87,12 @@ class Pool:
         """Run one statement in one transaction and one round trip; its rows, as Python values.
 
         ``owner`` is who the transaction is for: row-level security shows it that user's rows alone,
-        and the statement's bind of that name gets it. A statement whose connection is lost is sent again
-        on another one if it is repeatable; any other may have been carried out.
+        and the statement's bind of that name gets it. A statement whose connection is lost is sent
+        again on another one if it is repeatable; any other may have been carried out.
 
         Raises:
-            Unavailable: the database cannot be reached, is too slow, too busy, or the queue is full.
+            Unavailable: the database cannot be reached, is too slow, too busy, or the queue is
+                full.
             SchemaMissing: the database is not migrated.
             StatementFailed: PostgreSQL rejected the statement.
         """
@@ -127,8 +131,12 @@ class Pool:
             return rows
 
     async def _run_once(self, call: Call, *, alone: bool = False) -> list[Row]:
-        """Run a statement; once, unless a connection is lost. ``alone`` is on a connection without others."""
-        # When the server goes, all connections go: each try meets at most one that has not noticed yet.
+        """Run a statement; once, unless a connection is lost.
+
+        ``alone`` is on a connection without others.
+        """
+        # When the server goes, all connections go: each try meets at most one that has not noticed
+        # yet.
         tries = self._limits.connections + 1
         while True:
             tries -= 1

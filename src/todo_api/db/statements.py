@@ -23,7 +23,8 @@ class Statement:
 
     ``sql`` has parameters ``$1 …`` in the order of ``binds``; ``name`` is its name as a prepared
     statement, the same in every process; ``repeatable`` tells whether it may be sent again when
-    nobody knows whether it was carried out; ``plan_cache_mode`` is PostgreSQL's setting of that name.
+    nobody knows whether it was carried out; ``plan_cache_mode`` is PostgreSQL's setting of that
+    name.
     """
 
     sql: bytes
@@ -44,9 +45,10 @@ class Statement:
 def compile_statement(statement: Any, *, repeatable: bool = False, generic_plan: bool = True) -> Statement:
     """Compile a SQLModel or SQLAlchemy statement all of whose binds are named.
 
-    One that only reads is ``repeatable``; of one that writes the caller may know it. A generic plan is made
-    once for each connection; without it, PostgreSQL plans for the values of each execution, which costs it
-    as much as carrying out a short list, and pays where the best plan depends on them.
+    One that only reads is ``repeatable``; of one that writes the caller may know it. A generic plan
+    is made once for each connection; without it, PostgreSQL plans for the values of each execution,
+    which costs it as much as carrying out a short list, and pays where the best plan depends on
+    them.
     """
     compiled = statement.compile(dialect=_DIALECT)
     sql = str(compiled).encode()

@@ -10,11 +10,17 @@ from todo_api.db.statements import Row, Statement
 
 
 class Lost(Unavailable):
-    """The connection went away with the statement under way: whether it was carried out is unknown."""
+    """The connection went away with the statement under way.
+
+    Whether it was carried out is unknown.
+    """
 
 
 class NotSent(DatabaseError):
-    """The statement was not carried out: the connection was gone before, or the server did not know it."""
+    """The statement was not carried out.
+
+    The connection was gone before, or the server did not know it.
+    """
 
 
 class Transaction:
@@ -25,8 +31,8 @@ class Transaction:
         statement_seconds: after which PostgreSQL cancels the statement, as the preamble tells it.
         deadline: a time of the event loop; after it ``future`` fails, whatever PostgreSQL does.
         on_end: given for a transaction that wants the connection for itself: nothing should be sent
-            after it until ``on_end`` is called. That happens once, when PostgreSQL has done with it or
-            the connection is lost, whether or not anybody still waits.
+            after it until ``on_end`` is called. That happens once, when PostgreSQL has done with it
+            or the connection is lost, whether or not anybody still waits.
     """
 
     __slots__ = (

@@ -53,7 +53,8 @@ SETTINGS = {
     "logging_collector": "off",
     "lc_messages": "C",
 }
-# The data directory as the server sees it: where it was started. On Linux that takes no permission on its parents.
+# The data directory as the server sees it: where it was started. On Linux that takes no permission
+# on its parents.
 HERE = "/proc/self/cwd" if sys.platform == "linux" else "."
 # What it says while processes of a server that was killed are still ending.
 STILL_IN_USE = "pre-existing shared memory block"
@@ -112,7 +113,9 @@ class Cluster:
         draft.rename(self.directory)
 
     def start(self, report: Callable[[str], None] = lambda _: None) -> None:
-        """Start a server unless one runs, and wait until it answers. It goes on when this process ends.
+        """Start a server unless one runs, and wait until it answers.
+
+        It goes on when this process ends.
 
         Raises:
             LocalPostgresFailed: it does not start, or not in time.
@@ -237,7 +240,10 @@ class Cluster:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a server that only starts, and may not listen yet: at once, for it has done nothing that could be lost."""
+    """End a server that only starts, and may not listen yet.
+
+    At once, for it has done nothing that could be lost.
+    """
     process.send_signal(signal.SIGQUIT)
     process.wait()
     _reap()

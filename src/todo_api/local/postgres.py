@@ -2,7 +2,8 @@
 
 It lives under one directory and keeps its data between runs. Any number of processes may use it:
 the first starts it, the last one that leaves stops it, and one that crashes has left. What a killed
-run left behind is used again. The server listens on a Unix socket only, which its owner alone reaches.
+run left behind is used again. The server listens on a Unix socket only, which its owner alone
+reaches.
 """
 
 import fcntl
@@ -63,7 +64,10 @@ def running(
 
 
 def _leave(cluster: Cluster, path: Path, users: int) -> None:
-    """Stop the server unless others use it; nobody can begin to while this process holds the lock."""
+    """Stop the server unless others use it.
+
+    Nobody can begin to while this process holds the lock.
+    """
     with _locked(path, fcntl.LOCK_EX):
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -52,7 +52,9 @@ class Account:
 
 
 def own_account() -> Account:
-    """The account that new data directories belong to: this process's, or with root one made for it.
+    """The account that new data directories belong to.
+
+    This process's, or with root one made for it.
 
     Raises:
         LocalPostgresFailed: the account cannot be made.
@@ -113,7 +115,7 @@ def find_programs(account: Account) -> Path:
 
 @contextmanager
 def shell_safe(programs: Path) -> Iterator[Path]:
-    """``programs``, or a copy for the length of the block where a shell would misread their path."""
+    """``programs``, or for the block a copy of them, where a shell would misread their path."""
     if not SHELL_SYNTAX.search(str(programs)):
         yield programs
         return
@@ -123,7 +125,10 @@ def shell_safe(programs: Path) -> Iterator[Path]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of PostgreSQL's programs: nothing of ``PG*``, no locale, and none of our secrets."""
+    """The environment of PostgreSQL's programs.
+
+    Nothing of ``PG*``, no locale, and none of our secrets.
+    """
     inherited = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "TZ") if name in os.environ}
     return {"PATH": os.defpath, "LC_ALL": "C", **inherited, **more}
 

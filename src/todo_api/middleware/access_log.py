@@ -1,4 +1,7 @@
-"""Request ids and the access log: one line for each request, with route template, status and milliseconds."""
+"""Request ids and the access log.
+
+One line for each request, with route template, status and milliseconds.
+"""
 
 import random
 import re
@@ -15,7 +18,10 @@ _USABLE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
-    """The client's ``X-Request-ID`` when it is usable, else a new one; log lines carry it from now on."""
+    """The client's ``X-Request-ID`` when it is usable, else a new one.
+
+    Log lines carry it from now on.
+    """
     given = headers.get(b"x-request-id")
     request_id = make_request_id() if given is None or not _USABLE_ID.fullmatch(given) else given.decode()
     REQUEST_ID.set(request_id)

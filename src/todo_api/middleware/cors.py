@@ -1,4 +1,7 @@
-"""CORS (WHATWG Fetch §3.2): which origins' scripts may read a response, and what a preflight is answered."""
+"""CORS (WHATWG Fetch §3.2).
+
+Which origins' scripts may read a response, and what a preflight is answered.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -60,7 +63,10 @@ class Cors:
         }
 
     def response_headers(self, headers: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers by which the request's origin may read the response; none for other origins."""
+        """The headers by which the request's origin may read the response.
+
+        None for other origins.
+        """
         return self._headers.get(headers.get(b"origin", b""), ())
 
     def preflight(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:

@@ -1,6 +1,7 @@
 """Every exception becomes a problem response, here and nowhere else.
 
-``HANDLERS`` are FastAPI's exception handlers. What has no handler is a bare 500, and its kind is logged.
+``HANDLERS`` are FastAPI's exception handlers. What has no handler is a bare 500, and its kind is
+logged.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
@@ -33,7 +34,8 @@ async def response_to(
         scope: of the request.
         receive: of the request.
         handlers: FastAPI's exception handlers; one by status wins over those by class.
-        started: whether another response has been started; then there is none, and the exception is logged.
+        started: whether another response has been started; then there is none, and the exception is
+            logged.
     """
     handler = handlers.get(error.status_code) if isinstance(error, HTTPException) else None
     if handler is None:

@@ -1,4 +1,6 @@
-"""Fair queueing per user: of more requests than can be served at once, no user waits for another's flood.
+"""Fair queueing per user.
+
+Of more requests than can be served at once, no user waits for another's flood.
 
 A request acquires a slot for its user before it is worked on and releases it afterwards. A request
 that does not get one in time is answered 503.
@@ -9,16 +11,18 @@ from collections import deque
 from typing import Final
 
 MAX_SLOTS_PER_USER: Final = 64
-"""How many slots one user may hold. Beside a flood of one user, others wait until so many requests are answered."""
+"""How many slots one user may hold. Beside a flood of one user, others wait until so many requests
+are answered."""
 
 MAX_WAITING_PER_SLOT: Final = 2
 """How many requests may wait for each slot."""
 
 MAX_WAIT_SECONDS: Final = 0.5
-"""How long a request waits for a slot. Together with the wait for the database it is what a client waits at most."""
+"""How long a request waits for a slot. Together with the wait for the database it is what a client
+waits at most."""
 
 REJECTION_DELAY_SECONDS: Final = 1.0
-"""How long a rejection is held back: a client that repeats at once would cost more than serving it."""
+"""How long a rejection is held back: a client that repeats at once costs more than serving it."""
 
 OVERLOADED: Final = "The service is overloaded; please try again."
 
@@ -26,13 +30,15 @@ OVERLOADED: Final = "The service is overloaded; please try again."
 class FairQueue:
     """A bounded number of slots, shared fairly by users.
 
-    A free slot goes to the user who got one longest ago. One user holds at most ``MAX_SLOTS_PER_USER``:
-    what is worked on delays everybody. The number that may wait is bounded too: when it is reached, only
-    a user with less than an equal share of it may still wait, so at most twice as many wait.
+    A free slot goes to the user who got one longest ago. One user holds at most
+    ``MAX_SLOTS_PER_USER``: what is worked on delays everybody. The number that may wait is bounded
+    too: when it is reached, only a user with less than an equal share of it may still wait, so at
+    most twice as many wait.
 
     Args:
-        slots: how many requests are worked on at once. Fewer keep iterations of the event loop short;
-            more are needed the farther the database is: throughput is at most slots / round-trip time.
+        slots: how many requests are worked on at once. Fewer keep iterations of the event loop
+            short; more are needed the farther the database is: throughput is at most slots /
+            round-trip time.
     """
 
     def __init__(self, slots: int) -> None:

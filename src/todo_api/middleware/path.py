@@ -1,4 +1,7 @@
-"""The path of a request, read once: what authenticates, finds and serves a resource all see the same."""
+"""The path of a request, read once.
+
+What authenticates, finds and serves a resource all see the same.
+"""
 
 import re
 from typing import Final
@@ -7,10 +10,12 @@ from urllib.parse import quote, unquote
 from starlette.types import Scope
 
 EXACT_PATHS: Final = frozenset({"/", "/metrics/", "/docs/"})
-"""Their slash stays, so that what a proxy says of ``/metrics`` and ``/docs`` holds for everything that is one."""
+"""Their slash stays, so that what a proxy says of ``/metrics`` and ``/docs`` holds for everything
+that is one."""
 
 _RULED_PATHS: Final = ("/metrics", "/docs", "/openapi.json")
-"""Not every proxy decodes a path before it compares: behind its rule, ``/%6detrics`` must not be ``/metrics``."""
+"""Not every proxy decodes a path before it compares: behind its rule, ``/%6detrics`` must not be
+``/metrics``."""
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -18,9 +23,10 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 def read_path(scope: Scope) -> list[str]:
     """The segments of the path, each percent-decoded once; none for a path that is not served.
 
-    Not served is a path with a control character, or an encoded spelling of one that proxies have rules for.
-    The server has decoded ``scope["path"]`` as a whole, and a segment may contain a slash: so the segments
-    come from ``raw_path``. From ``scope["path"]`` the root path and one trailing slash are taken away, once.
+    Not served is a path with a control character, or an encoded spelling of one that proxies have
+    rules for. The server has decoded ``scope["path"]`` as a whole, and a segment may contain a
+    slash: so the segments come from ``raw_path``. From ``scope["path"]`` the root path and one
+    trailing slash are taken away, once.
     """
     path: str = scope["path"]
     raw: bytes = scope.get("raw_path") or quote(path).encode()
@@ -41,7 +47,10 @@ def read_path(scope: Scope) -> list[str]:
 
 
 def _without_root_path(scope: Scope, path: str, raw: bytes) -> tuple[str, bytes]:
-    """The path behind the prefix that a server puts before every path; ``request.url_for`` still finds the prefix."""
+    """The path behind the prefix that a server puts before every path.
+
+    ``request.url_for`` still finds the prefix.
+    """
     root_path: str = scope["root_path"].rstrip("/")
     scope["app_root_path"], scope["root_path"] = root_path, ""  # as in Starlette's Mount
     if not path.startswith(f"{root_path}/"):

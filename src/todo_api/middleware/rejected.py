@@ -1,4 +1,4 @@
-"""What the HTTP server answers itself, because no request could be made of what came, or the application failed."""
+"""What the HTTP server answers itself: to what is no request, and when the application failed."""
 
 from typing import Any
 
@@ -10,7 +10,9 @@ _NOT_HTTP = ({"field": "request", "message": "is not valid HTTP"},)
 
 
 def error_response(status: int, scope: dict[str, Any]) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Headers and body of the server's own error response, which is logged unless the application logs the request.
+    """Headers and body of the server's own error response.
+
+    It is logged, unless the application logs the request.
 
     Args:
         status: 400, 408, 414, 431, 500, 503 or 505.

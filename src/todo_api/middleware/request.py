@@ -1,7 +1,8 @@
 """The way of a request, as one straight line: every step in its order, and the response back out.
 
-One ASGI middleware around FastAPI's router. Each step is a function of the module named after it; a step
-that answers by itself (a preflight, a token that does not verify) returns a response, and none raises.
+One ASGI middleware around FastAPI's router. Each step is a function of the module named after it; a
+step that answers by itself (a preflight, a token that does not verify) returns a response, and none
+raises.
 """
 
 import asyncio
@@ -116,7 +117,9 @@ class RequestMiddleware:
 
 
 class ResponseSender:
-    """ASGI's ``send`` for one response: adds the headers that all responses have; HEAD gets no body (RFC 9110 §9.3.2).
+    """ASGI's ``send`` for one response: adds the headers that all responses have.
+
+    HEAD gets no body (RFC 9110 §9.3.2).
 
     ``status`` is None until the response has started.
     """

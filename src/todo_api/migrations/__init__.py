@@ -30,14 +30,20 @@ class MigrationFailed(Exception):
 
 
 def head() -> str:
-    """The revision that this version of the service needs; scripts are named by theirs, in their order."""
+    """The revision that this version of the service needs.
+
+    Scripts are named by theirs, in their order.
+    """
     return max(path.name for path in SCRIPTS.glob("versions/[0-9]*.py")).partition("_")[0]
 
 
 def upgrade(url: str, *, login: str | None = None) -> None:
-    """Bring the database at ``url`` to ``head``, in one transaction, with its role, policies and grants.
+    """Bring the database at ``url`` to ``head``, with its role, policies and grants.
 
-    A concurrent upgrade is waited for. On Neon, give the direct host: work of this kind takes locks.
+    All in one transaction.
+
+    A concurrent upgrade is waited for. On Neon, give the direct host: work of this kind takes
+    locks.
 
     Args:
         url: of a login that owns the tables, or will.

@@ -42,7 +42,8 @@ OTHER_PRIVILEGES = text("""
     WHERE pg_class.oid = CAST('tasks' AS regclass)
 """)
 
-# Logins that may assume the role here and are neither this one, nor the tables' owner, nor a superuser.
+# Logins that may assume the role here and are neither this one, nor the tables' owner, nor a
+# superuser.
 OTHER_MEMBERS = """
     SELECT quote_ident(current_database()), string_agg(quote_ident(rolname), ', ' ORDER BY rolname)
     FROM pg_roles
@@ -104,7 +105,7 @@ def _ensure_grants(connection: Connection) -> None:
 
 
 async def other_members(connection: AsyncConnection) -> str:
-    """What there is to say of logins of other deployments on the same server, which share our role."""
+    """A sentence about logins of other deployments on the same server, which share our role."""
     cursor = await connection.execute(OTHER_MEMBERS, {"role": ROLE})
     database, logins = await cursor.fetchone() or ("", None)
     if logins is None:

@@ -64,7 +64,7 @@ class DatabaseUnusable(Exception):
 
 
 async def check(pool: Pool, head: str) -> bool:
-    """Look whether the database can serve the schema's revision ``head``; whether it can only be read.
+    """Check that the database can serve the revision ``head``; whether it is read-only.
 
     Raises:
         DatabaseUnusable: it cannot.

@@ -29,7 +29,10 @@ class TaskEvent(Struct, frozen=True):
 
 
 class AuthRejected(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="auth.refused"):
-    """A request without a usable token, or with another user's: then ``user_id`` is whose token it was."""
+    """A request without a usable token, or with another user's.
+
+    Then ``user_id`` is whose token it was.
+    """
 
     reason: str
     user_id: str | None = None
@@ -67,7 +70,7 @@ Event = TaskEvent | AuthRejected | DatabaseFailed | AuthUnavailable | RequestFai
 
 
 def failure_event(error: BaseException) -> RequestFailed:
-    """The event for an exception that nobody expected: its type, and the last line of our code it passed."""
+    """The event for an unexpected exception: its type, and the last line of our code it passed."""
     where = "unknown"
     trace = error.__traceback__
     while trace is not None:

@@ -1,10 +1,10 @@
 """The log: one JSON object on one line (readable text on a terminal) for each event.
 
-``observe`` takes an event, logs it and counts it. Every line carries the id of the request it belongs to.
-Lines of other libraries come the same way, through ``logging``.
+``observe`` takes an event, logs it and counts it. Every line carries the id of the request it
+belongs to. Lines of other libraries come the same way, through ``logging``.
 
-Both happen at the end of an event-loop iteration, for all its events in a row: that takes a tenth off
-the cost of a request, because what they need is then in the processor's caches.
+Both happen at the end of an event-loop iteration, for all its events in a row: that takes a tenth
+off the cost of a request, because what they need is then in the processor's caches.
 """
 
 import asyncio
@@ -41,9 +41,12 @@ class Log(logging.Handler):
         self._noted: list[tuple[float, int, Event | bytes, str | None]] = []
 
     def write(self, moment: float, level: int, event: Event | bytes) -> None:
-        """Write one line, at the end of this event-loop iteration. ``moment`` in seconds since 1970.
+        """Write one line, at the end of this event-loop iteration.
 
-        An event is counted, too, whatever the level; bytes are a JSON object that begins with its name.
+        ``moment`` in seconds since 1970.
+
+        An event is counted, too, whatever the level; bytes are a JSON object that begins with its
+        name.
         """
         self._noted.append((moment, level, event, REQUEST_ID.get()))
         if len(self._noted) == 1:
@@ -54,7 +57,10 @@ class Log(logging.Handler):
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        """Write another library's line: its first line, and the type of its exception; no traceback."""
+        """Write another library's line: its first line, and the type of its exception.
+
+        No traceback.
+        """
         line = record.getMessage().partition("\n")[0].strip()
         fields: dict[str, Any] = {"event": line, "logger": record.name}
         if reason := getattr(record, "reason", None):
@@ -65,7 +71,10 @@ class Log(logging.Handler):
 
     @override
     def flush(self) -> None:
-        """Write what is noted, whole lines at a time, then count it: no line is lost when counting fails."""
+        """Write what is noted, whole lines at a time, then count it.
+
+        No line is lost when counting fails.
+        """
         noted, self._noted = self._noted, []
         lines, events = [], []
         for moment, level, event, request_id in noted:

@@ -1,8 +1,10 @@
-"""Prometheus metrics: each event that counts is tallied in a plain dict; ``exposition`` makes text of the tallies.
+"""Prometheus metrics: each event that counts is tallied in a plain dict.
 
-Where several workers serve one port, each writes its tally into a file of its own once a second, in the
-directory that ``PROMETHEUS_MULTIPROC_DIR`` names. The worker that serves ``/metrics`` adds the files up. Files of
-workers that are gone stay, because counters must not fall.
+``exposition`` makes text of the tallies.
+
+Where several workers serve one port, each writes its tally into a file of its own once a second, in
+the directory that ``PROMETHEUS_MULTIPROC_DIR`` names. The worker that serves ``/metrics`` adds the
+files up. Files of workers that are gone stay, because counters must not fall.
 """
 
 import asyncio
@@ -42,7 +44,10 @@ log = logging.getLogger(__name__)
 
 
 class Durations(Struct):
-    """How long the requests of one series took: how many fell into each bucket, and the seconds of all."""
+    """How long the requests of one series took.
+
+    How many fell into each bucket, and the seconds of all.
+    """
 
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_SECONDS) + 1))
     seconds: float = 0.0
@@ -64,7 +69,8 @@ class Metrics(Collector):
     """The tally of this process; with a directory, also what the files of others say.
 
     Args:
-        directory: where processes that serve together write their tallies; None for a process by itself.
+        directory: where processes that serve together write their tallies; None for a process by
+            itself.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -102,9 +108,12 @@ class Metrics(Collector):
             self.write()
 
     def write(self) -> None:
-        """Tell the other processes; called once a second while something is counted, and at the end.
+        """Tell the other processes.
 
-        The directory is made again when it is gone. What cannot be written is logged once and counted on.
+        Called once a second while something is counted, and at the end.
+
+        The directory is made again when it is gone. What cannot be written is logged once and
+        counted on.
         """
         self._write_scheduled = False
         if self._directory is None:

@@ -1,8 +1,8 @@
 """OpenTelemetry traces: a span for each request, with one inside it for the database.
 
-FastAPI opens the request's span; ``complete_request_span`` adds what it cannot know here, and ``TracedPool``
-the span inside. Both are put in place only when traces are exported, so that they cost nothing otherwise.
-No span carries a title, a description, a search text, a token or SQL.
+FastAPI opens the request's span; ``complete_request_span`` adds what it cannot know here, and
+``TracedPool`` the span inside. Both are put in place only when traces are exported, so that they
+cost nothing otherwise. No span carries a title, a description, a search text, a token or SQL.
 """
 
 import random
@@ -57,10 +57,10 @@ def exporting_to(endpoint: str, version: str) -> Provider:
 
 
 class OwnDecision:
-    """A sampler that decides by itself whether a request is sampled, whatever its ``traceparent`` says.
+    """A sampler that decides whether a request is sampled, whatever its ``traceparent`` says.
 
-    A client chooses the sampled flag and the trace id, and ratio samplers go by these: the traces of the
-    service would be what clients want them to be. The trace is continued all the same.
+    A client chooses the sampled flag and the trace id, and ratio samplers go by these: the traces
+    of the service would be what clients want them to be. The trace is continued all the same.
 
     Args:
         sampler: decides, as if the request began a trace of its own.
@@ -81,18 +81,25 @@ class OwnDecision:
 
 
 def export_the_rest(provider: Provider) -> None:
-    """Hand over the last spans, for a few seconds at most: a collector that is gone must not delay a shutdown."""
+    """Hand over the last spans, for a few seconds at most.
+
+    A collector that is gone must not delay a shutdown.
+    """
     thread = Thread(target=provider.shutdown, daemon=True)
     thread.start()
     thread.join(LAST_EXPORT_SECONDS)
 
 
 def complete_request_span(scope: Scope) -> None:
-    """Add to the request's span what FastAPI cannot know: request id and route template, instead of path and query."""
+    """Add to the request's span what FastAPI cannot know.
+
+    Request id and route template, instead of path and query.
+    """
     span = trace.get_current_span()
     span.set_attribute("todo.request_id", scope["request_id"])
     resource = scope["resource"]
-    # As in the log: never the path, where anybody may put anything; never what somebody searched for.
+    # As in the log: never the path, where anybody may put anything; never what somebody searched
+    # for.
     span.set_attribute("url.path", "REDACTED" if resource is None else resource.template)
     if scope["query_string"]:
         span.set_attribute("url.query", "REDACTED")

@@ -1,7 +1,7 @@
 """From a path to the resource it names, and from a request to the route that serves it.
 
-A resource is found by the path's segments, each of them decoded: a user's id may contain a slash. Planned
-routes are called at once; every other route is FastAPI's router's to serve.
+A resource is found by the path's segments, each of them decoded: a user's id may contain a slash.
+Planned routes are called at once; every other route is FastAPI's router's to serve.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,10 @@ from todo_api.planned.route import Plan, PlannedRoute
 
 @dataclass(slots=True)
 class Resource:
-    """What one path template names: its template, and what serves each method; None is FastAPI's router."""
+    """What one path template names: its template, and what serves each method.
+
+    None is FastAPI's router.
+    """
 
     template: str
     plans: dict[str, "Planned | None"] = field(default_factory=dict)
@@ -70,7 +73,9 @@ class Dispatch:
         paths.resources.setdefault(paths.pick(segments), (resource, names, _values_at(parameters)))
 
     def find(self, segments: Sequence[str], scope: Scope) -> Resource | None:
-        """The resource of a path; it goes into ``scope["resource"]``, its parameters into ``scope["path_params"]``.
+        """The resource of a path.
+
+        It goes into ``scope["resource"]``, its parameters into ``scope["path_params"]``.
 
         Where a segment may be literal or a parameter, the template that was added first wins.
         """
@@ -108,7 +113,10 @@ class Dispatch:
 
 @dataclass(slots=True)
 class Planned:
-    """A planned route. ``overrides`` is ``FastAPI.dependency_overrides``: while it holds any, FastAPI serves."""
+    """A planned route.
+
+    ``overrides`` is ``FastAPI.dependency_overrides``: while it holds any, FastAPI serves.
+    """
 
     route: BaseRoute
     plan: Plan

@@ -13,9 +13,10 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     """The body as Python objects; ``PydanticUndefined`` when it is empty.
 
     Raises:
-        HTTPException: 413 for more than ``max_bytes``, announced or sent; 415 for another content type
-            or encoding, with what would be taken in ``Accept`` or ``Accept-Encoding``.
-        RequestValidationError: it is not JSON (RFC 8259), or not UTF-8, or was announced and did not arrive.
+        HTTPException: 413 for more than ``max_bytes``, announced or sent; 415 for another content
+            type or encoding, with what would be taken in ``Accept`` or ``Accept-Encoding``.
+        RequestValidationError: it is not JSON (RFC 8259), or not UTF-8, or was announced and did
+            not arrive.
     """
     headers = {name: value for name, value in request.scope["headers"] if name in _BODY_HEADERS}
     announced = headers.get(b"content-length", b"0")

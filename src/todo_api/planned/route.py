@@ -1,10 +1,11 @@
 """An ``APIRoute`` whose work is planned once, when the application starts.
 
-FastAPI decides on every request what an endpoint wants: it walks the tree of dependencies, opens exit
-stacks and makes a response model's field. Many endpoints want little: parameters, a JSON body,
-dependencies that are plain functions of the request. A ``Plan`` writes that down at start-up and then
-only validates and calls. Endpoints, errors and the OpenAPI document stay FastAPI's own. What a plan
-cannot do, wherever it is declared (the route, its router, ``include_router``), stops the start.
+FastAPI decides on every request what an endpoint wants: it walks the tree of dependencies, opens
+exit stacks and makes a response model's field. Many endpoints want little: parameters, a JSON body,
+dependencies that are plain functions of the request. A ``Plan`` writes that down at start-up and
+then only validates and calls. Endpoints, errors and the OpenAPI document stay FastAPI's own. What a
+plan cannot do, wherever it is declared (the route, its router, ``include_router``), stops the
+start.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +27,8 @@ from starlette.types import Receive, Scope, Send
 from todo_api.planned.json_body import read_json
 
 MAX_CACHED_QUERIES = 256
-"""Query strings whose validated values each route caches: a front end sends the same few over and over."""
+"""Query strings whose validated values each route caches: a front end sends the same few over and
+over."""
 
 Errors = list[Any]
 Step = Callable[[Request, dict[str, Any], Errors], None]
@@ -34,19 +36,23 @@ Step = Callable[[Request, dict[str, Any], Errors], None]
 
 
 class PlannedRoute(APIRoute):
-    """A route that ``Dispatch`` serves as planned. Behind FastAPI's own router it is an ordinary one."""
+    """A route that ``Dispatch`` serves as planned.
+
+    Behind FastAPI's own router it is an ordinary one.
+    """
 
 
 class Plan:
     """What serves the requests for one planned route.
 
     Args:
-        context: the route as FastAPI sees it where it is included: with the dependencies, the body limit
-            and everything else that its routers and ``include_router`` add.
+        context: the route as FastAPI sees it where it is included: with the dependencies, the body
+            limit and everything else that its routers and ``include_router`` add.
 
     Raises:
-        TypeError: the endpoint is not a coroutine function that answers a ``Response``; it, or a router
-            on the way to it, needs something that a plan does not do; it reads a body without a limit.
+        TypeError: the endpoint is not a coroutine function that answers a ``Response``; it, or a
+            router on the way to it, needs something that a plan does not do; it reads a body
+            without a limit.
     """
 
     def __init__(self, context: RouteContext) -> None:
@@ -129,7 +135,10 @@ _NOT_PLAIN = (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)
 
 
 def _call(dependency: Dependant, seen: set[Callable[..., Any]]) -> Step:
-    """Calls a dependency; its result is an argument, unless a router declares it for its effect alone."""
+    """Calls a dependency.
+
+    Its result is an argument, unless a router declares it for its effect alone.
+    """
     function, name = dependency.call, dependency.name
     if not isfunction(function) or dependency.body_params or any(kind(function) for kind in _NOT_PLAIN):
         raise TypeError(f"{function} must be a plain function without a body, to be a planned route's dependency")
@@ -203,7 +212,10 @@ def _query_parameters(fields: Sequence[Any]) -> Step:
 
 
 def _parse(query: str) -> dict[str, str]:
-    """The last value of each name; what has nothing to decode takes a shorter way to the same result."""
+    """The last value of each name.
+
+    What has nothing to decode takes a shorter way to the same result.
+    """
     if "%" in query or "+" in query:
         return dict(parse_qsl(query, keep_blank_values=True))
     return {name: value for name, _, value in [piece.partition("=") for piece in query.split("&") if piece]}

@@ -1,4 +1,7 @@
-"""What the task endpoints take beside their input: the database, the path as it was sent, the task's id."""
+"""What the task endpoints take beside their input.
+
+The database, the path as it was sent, the task's id.
+"""
 
 from typing import Annotated, Any
 

@@ -1,8 +1,9 @@
 """What people read in a browser: ``/docs`` with ``/openapi.json``, and the first page, ``/``.
 
-Every asset is served from here, and every link is relative, so that the pages work below a prefix that a
-proxy strips. With a sample secret the documentation signs its reader in as the sample user, so that "Try
-it out" works at once. That is for the zero-configuration mode alone: anybody who opens the page gets the token.
+Every asset is served from here, and every link is relative, so that the pages work below a prefix
+that a proxy strips. With a sample secret the documentation signs its reader in as the sample user,
+so that "Try it out" works at once. That is for the zero-configuration mode alone: anybody who opens
+the page gets the token.
 """
 
 import json
@@ -44,7 +45,8 @@ def serve_docs(app: FastAPI, *, sample_secret: SecretStr | None) -> None:
 
     Args:
         app: the application that the page describes.
-        sample_secret: signs the page's reader in as the sample user; None leaves that to the reader.
+        sample_secret: signs the page's reader in as the sample user; None leaves that to the
+            reader.
     """
     swagger = files("fastapi_swagger") / "resources"
     assets = {name: ((swagger / name).read_bytes(), media_type) for name, media_type in ASSET_TYPES.items()}

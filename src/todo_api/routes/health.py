@@ -1,4 +1,4 @@
-"""For operators and their monitoring: is the process alive, is the database ready, and the metrics."""
+"""For operators: is the process alive, is the database ready, and the metrics."""
 
 import asyncio
 from math import inf
@@ -32,7 +32,9 @@ class Ready(Health):
 
 
 class Readiness:
-    """Whether the database is ready: one check for all concurrent requests, whose result holds for a while.
+    """Whether the database is ready.
+
+    One check for all concurrent requests, whose result holds for a while.
 
     ``/ready`` needs no token, so a request must not cost a round trip each time.
     """
@@ -76,9 +78,10 @@ async def health() -> Health:
     responses=problem_responses(503),
 )
 async def ready(request: Request) -> Ready:
-    """The database answers, its schema is the one this version needs, row-level security is in force.
+    """The database answers, is at this version's schema, and row-level security is in force.
 
-    `read_only` tells that it is a standby, where writes answer 503. What was found holds for some seconds.
+    `read_only` tells that it is a standby, where writes answer 503. What was found holds for some
+    seconds.
     """
     readiness: Readiness = request.state.readiness
     try:

@@ -1,7 +1,8 @@
 """The query parameters of a list: the names, the values and the description of each.
 
-Front ends call the same thing by several names; ``PARAMETERS`` is the one table of them all, for the
-service and for its OpenAPI document. Text comes in, values go out, or sentences about what is wrong.
+Front ends call the same thing by several names; ``PARAMETERS`` is the one table of them all, for
+the service and for its OpenAPI document. Text comes in, values go out, or sentences about what is
+wrong.
 """
 
 import re
@@ -18,8 +19,8 @@ MAX_LIMIT = 1000
 MAX_SEARCH_LENGTH = 200
 MAX_OFFSET = 10**15  # times MAX_LIMIT still a bigint
 
-# What a list can be sorted by, in lower case without underscores. Tasks here have no due date and no
-# priority: all of them tie, and the default order decides.
+# What a list can be sorted by, in lower case without underscores. Tasks here have no due date and
+# no priority: all of them tie, and the default order decides.
 _SORTS = {
     "createdat": "created_at",
     "created": "created_at",
@@ -180,7 +181,8 @@ def _completed_in_query(request: Request) -> bool | None:
 
 
 CompletedInQuery = Annotated[bool | None, Depends(_completed_in_query)]
-"""``?completed=true|false`` of a request that completes a task. Empty is wrong: a toggle would be a guess."""
+"""``?completed=true|false`` of a request that completes a task. Empty is wrong: a toggle would be a
+guess."""
 
 
 def read_parameters(query: str) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, corrected where FastAPI's defaults say something the service does not do."""
+"""The OpenAPI document, corrected where FastAPI's defaults do not describe the service."""
 
 from typing import Any
 
@@ -33,7 +33,10 @@ TAGS = [
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The document of ``app``, made once: FastAPI's, with what it says otherwise than the service corrected."""
+    """The document of ``app``, made once.
+
+    FastAPI's, with what it says otherwise than the service corrected.
+    """
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -62,7 +65,8 @@ def _correct(operation: dict[str, Any]) -> None:
         media["schema"].pop("default", None)  # an absent body is not this body
     for parameter in operation.get("parameters", ()):
         schema = parameter["schema"]
-        # Optional means absent: a parameter has no null, and generators write types that say it has.
+        # Optional means absent: a parameter has no null, and generators write types that say it
+        # has.
         schema |= next((form for form in schema.pop("anyOf", ()) if form != {"type": "null"}), {})
         for name in ("title", "description"):
             schema.pop(name, None)  # the parameter's own say it

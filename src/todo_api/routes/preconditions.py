@@ -70,15 +70,16 @@ Prefer = Annotated[
 def versions(if_match: str) -> list[datetime]:
     """The versions that ``If-Match`` allows; a foreign tag allows none.
 
-    A weak tag counts, against RFC 9110 §8.8.3.2: ours name a version of the row, not of the bytes, and a
-    proxy that compresses makes every tag weak or marks it. Without this nobody could write behind one.
+    A weak tag counts, against RFC 9110 §8.8.3.2: ours name a version of the row, not of the bytes,
+    and a proxy that compresses makes every tag weak or marks it. Without this nobody could write
+    behind one.
     """
     moments = [version(opaque) for opaque in _OPAQUE_TAGS.findall(if_match)]
     return [moment for moment in moments if moment is not None]
 
 
 def unless_matched(response: Json, if_none_match: str | None) -> Response:
-    """The answer, or 304 when ``If-None-Match`` holds its tag, weak, marked or strong, or is ``*``."""
+    """The answer, or 304 when ``If-None-Match`` is ``*`` or holds its tag in any form."""
     if if_none_match is None:
         return response
     opaque_tag = response.tag[1:-1].decode()

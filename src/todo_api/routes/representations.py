@@ -1,4 +1,7 @@
-"""What a task, or a list of them, looks like on the wire: JSON, an entity tag, the headers all answers share."""
+"""What a task, or a list of them, looks like on the wire.
+
+JSON, an entity tag, the headers all answers share.
+"""
 
 import re
 from collections.abc import Sequence
@@ -41,7 +44,7 @@ def response_headers(*names: str) -> dict[str, Any]:
 
 
 def version(opaque_tag: str) -> datetime | None:
-    """The ``updated_at`` that this entity tag of a task, without its quotes, is; None when it is not ours."""
+    """The ``updated_at`` in an entity tag of a task, without its quotes; None if it is not ours."""
     try:
         moment = datetime.fromisoformat(opaque_tag)
         return moment if f"{moment.isoformat(timespec='microseconds')[:-6]}Z" == opaque_tag else None
@@ -52,8 +55,9 @@ def version(opaque_tag: str) -> datetime | None:
 class Json(Response):
     """A task, or a list of them, as ``TaskRead`` describes it; what all answers share is made once.
 
-    ``tag`` is its entity tag (RFC 9110 §8.8.3). A task's is its ``updated_at``, which no two versions
-    share; a list's is a digest of everything that tells one page from another, its Link included.
+    ``tag`` is its entity tag (RFC 9110 §8.8.3). A task's is its ``updated_at``, which no two
+    versions share; a list's is a digest of everything that tells one page from another, its Link
+    included.
     """
 
     def __init__(self, content: Any, *, status: int = 200, headers: RawHeaders = ()) -> None:
@@ -74,7 +78,10 @@ class Json(Response):
 
 
 class Empty(Response):
-    """An answer without a body: 304 for a representation that the client has, 204 for one it does not want."""
+    """An answer without a body.
+
+    304 for a representation that the client has, 204 for one it does not want.
+    """
 
     def __init__(self, status: int, headers: RawHeaders) -> None:
         self.body = b""

@@ -1,9 +1,10 @@
 """What people search for, as a regular expression for PostgreSQL that ignores case as Unicode does.
 
-PostgreSQL folds case by the locale and the provider of a database, so that one search finds different
-tasks on different machines. Here the pattern names each form of each letter itself: ``é`` becomes
-``(?:[Ee]\u0301|[Éé])``. PostgreSQL needs to know nothing of letters for it. It needs no column and no extension,
-and takes a text in one pass, because a pattern without back references runs as an automaton.
+PostgreSQL folds case by the locale and the provider of a database, so that one search finds
+different tasks on different machines. Here the pattern names each form of each letter itself: ``é``
+becomes ``(?:[Ee]\u0301|[Éé])``. PostgreSQL needs to know nothing of letters for it. It needs no
+column and no extension, and takes a text in one pass, because a pattern without back references
+runs as an automaton.
 """
 
 from functools import cache, lru_cache
@@ -13,7 +14,8 @@ from unicodedata import combining, normalize
 MAX_CACHED_PATTERNS = 256
 MAX_SPELLED_UNITS = 40
 """Of so many accented letters each spelling is found, of those behind them the composed one: a long
-pattern with many alternatives would cost PostgreSQL a millisecond for each task that nearly matches."""
+pattern with many alternatives would cost PostgreSQL a millisecond for each task that nearly
+matches."""
 
 # Where a character has another form in Unicode up to 16, Hangul aside, which is composed by rule.
 # A test looks at all the others. Walking them takes 20 ms, walking all of Unicode 600 ms.
@@ -37,9 +39,9 @@ _MAX_EXPANSION = 4  # characters that one character is when it is folded and dec
 def search_pattern(text: str) -> str:
     """The pattern that matches where ``text`` stands, in any case, composed or decomposed.
 
-    Texts are compared as Unicode's canonical caseless matching does (The Unicode Standard, section 3.13,
-    D145), so that ``ß`` also matches ``SS``. A letter is no match for the same letter with an accent,
-    though a decomposed text holds it.
+    Texts are compared as Unicode's canonical caseless matching does (The Unicode Standard, section
+    3.13, D145), so that ``ß`` also matches ``SS``. A letter is no match for the same letter with an
+    accent, though a decomposed text holds it.
     """
     folded = _folded(text)
     parts, start, spelled = [], 0, 0

@@ -1,8 +1,8 @@
 """Which tasks a list holds, in which order, from where on: a query string in, a ``ListQuery`` out.
 
-A cursor is a position in a list: the sort key and the id of the last task that was seen. It carries a
-digest of whose list it is, of its order and its filters, so that one from elsewhere is noticed. It is
-no secret and grants nothing: the statement binds the owner, whatever the cursor says.
+A cursor is a position in a list: the sort key and the id of the last task that was seen. It carries
+a digest of whose list it is, of its order and its filters, so that one from elsewhere is noticed.
+It is no secret and grants nothing: the statement binds the owner, whatever the cursor says.
 """
 
 import re
@@ -39,8 +39,8 @@ _POSITIONS: dict[str, Decoder[Any]] = {
 class ListQuery(Struct, frozen=True):
     """One page of one list.
 
-    ``after`` is the sort key and the id behind which it begins; ``offset`` the number of tasks that it
-    leaves out, and ``counted_by`` the parameter that says so. At most one of them is there.
+    ``after`` is the sort key and the id behind which it begins; ``offset`` the number of tasks that
+    it leaves out, and ``counted_by`` the parameter that says so. At most one of them is there.
     """
 
     completed: bool | None
@@ -62,7 +62,10 @@ class ListQuery(Struct, frozen=True):
 
     @property
     def values(self) -> dict[str, Value]:
-        """What the statement binds. One row more than the limit tells whether there is another page."""
+        """What the statement binds.
+
+        One row more than the limit tells whether there is another page.
+        """
         key, id = self.after or (None, None)
         return {
             "completed": self.completed,
@@ -76,8 +79,8 @@ class ListQuery(Struct, frozen=True):
     def next_link(self, last: Any, path: bytes) -> bytes:
         """The ``Link`` from this page, which ends with a task, to the next one (RFC 8288).
 
-        It keeps all the other parameters, and is relative to the ``path`` of the request (RFC 3986 §5.2),
-        so that it holds behind a proxy that strips a prefix.
+        It keeps all the other parameters, and is relative to the ``path`` of the request (RFC 3986
+        §5.2), so that it holds behind a proxy that strips a prefix.
         """
         others = b"&".join(piece for piece in self.query_string.split(b"&") if piece and _name(piece) not in _STARTS)
         target = b"./" if path.endswith(b"/") else b"tasks"

@@ -117,7 +117,10 @@ async def create_task(
     body: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """With an `Idempotency-Key` the request can be repeated: every repetition answers with the first one's task."""
+    """With an `Idempotency-Key` the request can be repeated.
+
+    Every repetition answers with the first one's task.
+    """
     values: dict[str, Value] = {
         "email": owner.email,
         "name": owner.name,
@@ -161,7 +164,10 @@ async def _create_once(database: Pool, owner: str, key: str, values: dict[str, V
     responses=problem_responses(404) | {200: response_headers("ETag"), 304: response_headers("ETag")},
 )
 async def read_task(owner: Owner, database: Connections, id: TaskId, if_none_match: IfNoneMatch = None) -> Response:
-    """The task with its `ETag`, which `If-Match` takes in a later write and `If-None-Match` in a later read."""
+    """The task with its `ETag`.
+
+    `If-Match` takes the tag in a later write, `If-None-Match` in a later read.
+    """
     task = _task(await database.run(SELECT_TASK, owner.subject, task_id=id))
     return unless_matched(Json(task), if_none_match)
 
@@ -204,7 +210,10 @@ async def update_task(
 async def delete_task(
     owner: Owner, database: Connections, id: TaskId, if_match: IfMatch = None, prefer: Prefer = None
 ) -> Response:
-    """The answer is the task as it was, so that a client can offer undo; `Prefer: return=minimal` omits it."""
+    """The answer is the task as it was, so that a client can offer undo.
+
+    `Prefer: return=minimal` omits it.
+    """
     task = await _write(database, DELETE_TASK, owner.subject, if_match, task_id=id)
     _written(TaskEventName.DELETED, owner, task)
     if wants_minimal(prefer):

@@ -1,9 +1,10 @@
 """One client's connection: HTTP/1.1 (RFC 9112), with the limits that a public port needs.
 
-A connection passes through phases. ``close_if_overdue``, called once a second, ends those that stay in
-one too long: that costs a request two readings of the clock, where a timer for each would cost more::
+A connection passes through phases. ``close_if_overdue``, called once a second, ends those that stay
+in one too long: that costs a request two readings of the clock, where a timer for each would cost
+more::
 
-    WAITING ── first byte ──> HEAD ── empty line ──> BODY ── last byte ──> ANSWERING ── response ──> WAITING
+    WAITING ─ first byte ─> HEAD ─ empty line ─> BODY ─ last byte ─> ANSWERING ─ response ─> WAITING
 
 Requests are parsed one at a time. What a client sends ahead stays as it came, unparsed, until the
 request before it is answered; meanwhile nothing more is read from its socket.
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from todo_api.server.worker import Worker
 
 DRAIN_SECONDS: Final = 0.5
-"""How long an idle connection stays open once the server stops, for a request that is on its way."""
+"""How long an idle connection stays open once the server stops: a request may be on its way."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long a client that is not listened to any more may go on sending, so that the response is not lost
-in a reset (RFC 9112 §9.6)."""
+"""How long a client that is not listened to any more may go on sending, so that the response is not
+lost in a reset (RFC 9112 §9.6)."""
 
 MIN_BYTES_PER_SECOND: Final = 16 * 1024
 """A client that takes a response more slowly than this is disconnected."""
@@ -101,7 +102,10 @@ class Connection(asyncio.Protocol):
 
     @property
     def buffered_bytes(self) -> int:
-        """What is held for this client: not parsed yet, not taken by the application, not taken by the client."""
+        """What is held for this client.
+
+        Not parsed yet, not taken by the application, not taken by the client.
+        """
         body = 0 if self._cycle is None else len(self._cycle.body)
         return len(self._parser.received) + body + self.transport.get_write_buffer_size()
 
@@ -204,7 +208,10 @@ class Connection(asyncio.Protocol):
 
     @override
     def pause_writing(self) -> None:
-        """The client has enough to take: it is neither written to nor served until it has taken most of it."""
+        """The client has enough to take.
+
+        It is neither written to nor served until it has taken most of it.
+        """
         self._writable = asyncio.Event()
 
     @override
@@ -248,13 +255,16 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def cut_off(self) -> None:
-        """Close in the middle of a response, so that the client can tell that it is not complete."""
+        """Close in the middle of a response, so that the client can tell it is incomplete."""
         self.transport.close()
 
     # Limits
 
     def add_lost_time(self, seconds: float) -> None:
-        """Do not count time in which this process did not run: what the client sent then is yet to be read."""
+        """Do not count time in which this process did not run.
+
+        What the client sent then is yet to be read.
+        """
         self._since += seconds
         self._take_until += seconds
 
@@ -277,7 +287,7 @@ class Connection(asyncio.Protocol):
             self._reject(408)
 
     def shutdown(self) -> None:
-        """Stop, without losing a request that was sent before the client could know. uvicorn calls this."""
+        """Stop, without losing a request that is on its way. uvicorn calls this."""
         self.last = True
         # Twice, as a late timer comes before what could be read meanwhile.
         self._loop.call_later(DRAIN_SECONDS, self._loop.call_later, 0.01, self._close_if_idle)

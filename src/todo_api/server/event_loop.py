@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class EventLoop(uvloop.Loop):
     """uvloop, except that pending connections are accepted at once.
 
-    libuv accepts one connection in an event-loop iteration (its PR 3696). Under load an iteration takes
-    long, and new clients would wait for seconds behind those that are being served.
+    libuv accepts one connection in an event-loop iteration (its PR 3696). Under load an iteration
+    takes long, and new clients would wait for seconds behind those that are being served.
     """
 
     @override
@@ -45,7 +45,10 @@ class Listener:
         loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """Stop listening. Open connections stay, and pending ones are accepted: closing would reset them."""
+        """Stop listening.
+
+        Open connections stay, and pending ones are accepted: closing would reset them.
+        """
         if not self._is_open:
             return
         self._is_open = False

@@ -1,4 +1,7 @@
-"""The sockets that clients connect to. They are bound before anything else starts, so that what is wrong is said first."""
+"""The sockets that clients connect to.
+
+They are bound before anything else starts, so that what is wrong is said first.
+"""
 
 import errno
 import socket
@@ -8,7 +11,8 @@ BACKLOG: Final = 2048
 """How many connections may wait to be accepted."""
 
 MAX_UNSENT_BYTES: Final = 128 * 1024
-"""What the kernel holds of a response beyond what is on its way. The rest stays with us, where it is counted."""
+"""What the kernel holds of a response beyond what is on its way. The rest stays with us, where it
+is counted."""
 
 _REASONS: Final = {
     errno.EADDRINUSE: "Port {port} is in use on {host}: set PORT to another one, or stop what listens there.",
@@ -18,11 +22,16 @@ _REASONS: Final = {
 
 
 class CannotListen(Exception):
-    """The address cannot be listened on. The message is a sentence that names HOST or PORT, and what to do."""
+    """The address cannot be listened on.
+
+    The message is a sentence that names HOST or PORT, and what to do.
+    """
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address that a host name stands for; ``::`` stands for all of IPv6 and of IPv4.
+    """Listen on every address that a host name stands for.
+
+    ``::`` stands for all of IPv6 and of IPv4.
 
     Args:
         host: a name or an address of this machine.

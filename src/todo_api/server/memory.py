@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 _LIMIT_FILES: Final = {"": "memory.max", "memory": "memory/memory.limit_in_bytes"}
-"""The file of each hierarchy's limit, by its controller; the unified hierarchy of version 2 names none."""
+"""The file of each hierarchy's limit, by its controller; the unified hierarchy of version 2 names
+none."""
 
 _NO_LIMIT: Final = 2**63
 
@@ -17,7 +18,8 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc
 
     Where there is none it is what the machine has.
 
-    Inside a container the group's own path may be missing under ``root``; the limits above it are found.
+    Inside a container the group's own path may be missing under ``root``; the limits above it are
+    found.
     """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for line in groups.read_text().splitlines() if groups.exists() else ():
@@ -48,7 +50,8 @@ def resident_bytes(status: Path = Path("/proc/self/statm")) -> int:
 def give_back_memory() -> None:
     """Give back to the system what large responses took. It takes milliseconds.
 
-    glibc keeps freed memory that has something in use behind it; only its malloc_trim(3) gives that back.
+    glibc keeps freed memory that has something in use behind it; only its malloc_trim(3) gives that
+    back.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

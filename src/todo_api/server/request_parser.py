@@ -1,9 +1,9 @@
-"""Requests out of what a client sends, one at a time: bytes in; ASGI's view of a head, and parts of a body, out.
+"""Parses requests, one at a time: bytes come in, ASGI scopes and parts of bodies go out.
 
-httptools knows the grammar of headers and chunks, but has no limits, and goes on to the next request by
-itself. So it is fed exactly one head, then exactly that request's body: a head ends with an empty line,
-a body after Content-Length bytes or, when it is chunked, with an empty line again. The request line is
-checked here, because httptools accepts more than RFC 9112 §3 does.
+httptools knows the grammar of headers and chunks, but has no limits, and goes on to the next
+request by itself. So it is fed exactly one head, then exactly that request's body: a head ends with
+an empty line, a body after Content-Length bytes or, when it is chunked, with an empty line again.
+The request line is checked here, because httptools accepts more than RFC 9112 §3 does.
 """
 
 import re
@@ -133,7 +133,9 @@ class RequestParser:
         self._parser.feed_data(piece)
 
     def _parse_without_upgrade(self, head: bytes) -> list[tuple[bytes, bytes]]:
-        """Parse a head again as if no other protocol was offered (RFC 9110 §7.8): none is spoken here.
+        """Parse a head again as if no other protocol was offered (RFC 9110 §7.8).
+
+        None is spoken here.
 
         httptools takes no body of a request that offers one (its issue 124, uvicorn's issue 2722).
         """
@@ -172,7 +174,8 @@ class RequestParser:
         found = self.received.find(_END)
         if found >= 0:
             return found + len(_END)
-        # Only what may be the beginning of the end waits, so that a body that is too large is noticed at once.
+        # Only what may be the beginning of the end waits, so that a body that is too large is
+        # noticed at once.
         begun = next((length for length in (3, 2, 1) if self.received.endswith(_END[:length])), 0)
         return len(self.received) - begun
 
@@ -216,7 +219,8 @@ def _split_request_line(line: bytes) -> tuple[bytes, bytes, str]:
     """Method, target and version.
 
     Raises:
-        Rejected: they are not separated by single spaces, or the version is another one (RFC 9112 §3, §2.3).
+        Rejected: they are not separated by single spaces, or the version is another one (RFC 9112
+            §3, §2.3).
     """
     method, _, rest = line.partition(b" ")
     target, _, protocol = rest.partition(b" ")

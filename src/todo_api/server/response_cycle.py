@@ -1,8 +1,8 @@
 """One request and its response: ASGI's ``receive`` and ``send``.
 
-A whole response (all of its body in one message) leaves in one write when the event-loop iteration is
-over, together with those of other connections; a response in pieces is written piece by piece. What the
-application makes of it, a valid response or none, is decided here.
+A whole response (all of its body in one message) leaves in one write when the event-loop iteration
+is over, together with those of other connections; a response in pieces is written piece by piece.
+What the application makes of it, a valid response or none, is decided here.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ _CONTROLS: Final = bytes({*range(0x20), 0x7F} - {ord("\t")})
 """What no header may contain (RFC 9110 §5.5)."""
 
 _OWN_HEADERS: Final = frozenset({b"connection", b"transfer-encoding"})
-"""Headers of the connection and not of the response (RFC 9110 §7.6.1): they are the server's to write."""
+"""Headers of the connection and not of the response (RFC 9110 §7.6.1): they are the server's to
+write."""
 
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -63,7 +64,10 @@ class ResponseCycle:
         self._expects_continue = expects_continue
 
     async def run(self, app: Any) -> None:
-        """Call the application. A response that is complete is written whatever happens afterwards."""
+        """Call the application.
+
+        A response that is complete is written whatever happens afterwards.
+        """
         status = 500
         try:
             await app(self.scope, self.receive, self.send)
@@ -108,7 +112,10 @@ class ResponseCycle:
             self._changed.set()
 
     async def receive(self) -> dict[str, Any]:
-        """ASGI's ``receive``: the next part of the body, and after the last one the end of the request."""
+        """ASGI's ``receive``.
+
+        The next part of the body, and after the last one the end of the request.
+        """
         if self._expects_continue and self._more_body and not (self.body or self.started or self.disconnected):
             self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False
@@ -188,7 +195,7 @@ class ResponseCycle:
         self.connection.response_written()
 
     def _head(self, status: int, headers: Headers, length: int | None) -> bytes:
-        """Status line and headers, except for the end that only the connection knows when it writes them."""
+        """Status line and headers, but for the end, which the connection adds when it writes."""
         fields = [*self.connection.server_state.default_headers, *headers]
         named = dict(fields)
         if b"connection" in named or b"transfer-encoding" in named:

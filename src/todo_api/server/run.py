@@ -1,4 +1,7 @@
-"""The HTTP server: uvicorn's processes, signals and lifespan around our own connections. ``run`` serves until a signal."""
+"""The HTTP server: uvicorn's processes, signals and lifespan around our own connections.
+
+``run`` serves until a signal.
+"""
 
 import asyncio
 import logging
@@ -26,7 +29,8 @@ OTHER_FILES: Final = 256
 """What a worker opens besides: connections to the database, files of the metrics."""
 
 MAX_BUFFERED_BYTES: Final = 64 * 1024 * 1024
-"""What may wait in a worker to be parsed or to be taken by clients, unless an eighth of its memory is less."""
+"""What may wait in a worker to be parsed or to be taken by clients, unless an eighth of its memory
+is less."""
 
 CONNECTION_BYTES: Final = 16 * 1024
 """What an idle connection costs at most; all together may take a quarter of a worker's memory."""
@@ -36,7 +40,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What the application's side does for the server. All are sent to worker processes, so they have to be picklable.
+    """What the application's side does for the server.
+
+    All are sent to worker processes, so they have to be picklable.
 
     Args:
         error_response: makes the responses that are not the application's.
@@ -67,7 +73,8 @@ def run(
         sockets: what ``listen`` returned.
         workers: how many processes serve.
         grace_seconds: how long requests under way may take to finish after the signal.
-        client_seconds: how long a client may take to send a request, and to begin to take a response.
+        client_seconds: how long a client may take to send a request, and to begin to take a
+            response.
         keep_alive_seconds: how long a connection may stay open between two requests.
 
     Raises:
@@ -141,7 +148,10 @@ def limits_of_process(workers: int, *, client_seconds: float, keep_alive_seconds
 
 
 def _room_for_connections() -> int:
-    """How many connections this process may have open; its limit of open files is raised as far as it may be."""
+    """How many connections this process may have open.
+
+    Its limit of open files is raised as far as it may be.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + OTHER_FILES
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

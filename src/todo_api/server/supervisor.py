@@ -9,7 +9,8 @@ from typing_extensions import override
 from uvicorn.supervisors import Multiprocess
 
 HEALTHCHECK_SECONDS: Final = 10
-"""A worker that does not answer its supervisor for so long is replaced; on a busy machine a start takes a while."""
+"""A worker that does not answer its supervisor for so long is replaced; on a busy machine a start
+takes a while."""
 
 
 class Supervisor(Multiprocess):
@@ -23,19 +24,25 @@ class Supervisor(Multiprocess):
 
     @override
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that are gone or do not answer; one that dies during the check, at once."""
+        """Replace workers that are gone or do not answer.
+
+        One that dies during the check, at once.
+        """
         for process in self.processes:
             process.child_conn.close()  # the worker's end: as long as it is open here, too, no end is noticed
         super().keep_subprocess_alive()
 
     @override
     def terminate_all(self) -> None:
-        """Stop listening, so that nobody connects whom no worker will serve; then stop the workers."""
+        """Stop listening, so that nobody connects in vain; then stop the workers."""
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
 
     @override
     def handle_hup(self) -> None:
-        """The terminal is closed: stop, as with one worker, where uvicorn would restart the workers."""
+        """The terminal is closed.
+
+        Stop, as with one worker, where uvicorn would restart the workers.
+        """
         self.handle_term()

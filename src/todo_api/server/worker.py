@@ -1,4 +1,6 @@
-"""What all connections of one worker process share: limits, the memory they may use, what is to be written.
+"""What all connections of one worker process share.
+
+Limits, the memory they may use, what is to be written.
 
 uvicorn calls the worker for every new connection, and ``close_overdue`` once a second.
 """
@@ -21,11 +23,13 @@ CHECK_SECONDS: Final = 1.0
 
 GIVE_BACK_SECONDS: Final = 10.0
 GIVE_BACK_FACTOR: Final = 1.15
-"""How often memory is given back at most (it takes milliseconds), and beyond which growth of the process."""
+"""How often memory is given back at most (it takes milliseconds), and beyond which growth of the
+process."""
 
 ErrorResponse = Callable[[int, dict[str, Any]], tuple[Headers, bytes]]
-"""Answers what the application does not: status and ASGI scope in (empty where no request could be read), headers
-and body out. Where there is no scope nobody else logs the request. It must not raise."""
+"""Answers what the application does not: status and ASGI scope in (empty where no request could be
+read), headers and body out. Where there is no scope nobody else logs the request. It must not
+raise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,8 @@ class Limits:
     """What clients may take up.
 
     Args:
-        client_seconds: how long a client may take to send a request, and to begin to take a response.
+        client_seconds: how long a client may take to send a request, and to begin to take a
+            response.
         keep_alive_seconds: how long a connection may stay open between two requests.
         max_connections: how many may be open in a process.
         max_buffered_bytes: what may wait in a process to be parsed, or to be taken by clients.
@@ -85,16 +90,19 @@ class Worker:
             cycle.write()
 
     def count_buffered(self, size: int) -> None:
-        """Account for bytes that were written or put aside; disconnect the slowest clients when it is too much.
+        """Account for bytes that were written or put aside.
 
-        Whether a client has taken them is not tracked: only when the sum is beyond the limit is it taken anew.
+        Disconnect the slowest clients when it is too much.
+
+        Whether a client has taken them is not tracked: only when the sum is beyond the limit is it
+        taken anew.
         """
         self._buffered_bytes += size
         if self._buffered_bytes > self.limits.max_buffered_bytes:
             self._disconnect_the_slowest()
 
     def _disconnect_the_slowest(self) -> None:
-        """Abort the connections for which most is buffered, those first that were behind at the last check.
+        """Abort the connections with the largest buffers, those behind at the last check first.
 
         A quarter of the limit is made free, so that this does not happen with every response again.
         """

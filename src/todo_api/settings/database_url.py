@@ -27,7 +27,7 @@ INSTEAD = {"pgbouncer": "set DATABASE_POOLER=true instead"}
 
 
 def normalise(text: str) -> str:
-    """The same URL (or conninfo), without white space around it, and with certificates that are found.
+    """The same URL (or conninfo), without white space around it, and with certificates found.
 
     Raises:
         ValueError: libpq cannot read it, or reads it otherwise than it was meant.

@@ -24,7 +24,8 @@ class Settings(BaseSettings):
     """Everything that can be set, each field named like its environment variable.
 
     Raises:
-        pydantic.ValidationError: a value is missing or unusable; ``explain`` turns it into a sentence.
+        pydantic.ValidationError: a value is missing or unusable; ``explain`` turns it into a
+            sentence.
     """
 
     model_config = SettingsConfigDict(
@@ -211,7 +212,10 @@ class Settings(BaseSettings):
 
     @property
     def jwks_url(self) -> str | None:
-        """Where the JWKS is, if there is one. A base URL with a path is Better Auth's own mount point."""
+        """Where the JWKS is, if there is one.
+
+        A base URL with a path is Better Auth's own mount point.
+        """
         if self.better_auth_jwks_url is not None or self.better_auth_url is None:
             return self.better_auth_jwks_url
         base = self.better_auth_url.rstrip("/")
@@ -233,11 +237,17 @@ class Settings(BaseSettings):
         return () if self.better_auth_url is None else (origin_of(self.better_auth_url),)
 
     def signing_secret(self) -> SecretStr | None:
-        """``BETTER_AUTH_SECRET``; with zero configuration, one generated once and stored under ``data_dir``."""
+        """``BETTER_AUTH_SECRET``.
+
+        With zero configuration, one generated once and stored under ``data_dir``.
+        """
         return self.sample_secret() or self.better_auth_secret
 
     def sample_secret(self) -> SecretStr | None:
-        """What may sign a token for anybody who opens ``/docs``: the generated secret, never one that was given."""
+        """What may sign a token for anybody who opens ``/docs``.
+
+        The generated secret, never one that was given.
+        """
         if self.better_auth_secret is None and self.zero_configuration:
             return SecretStr(sample_secret(self.data_dir / "secret"))
         return None

@@ -1,4 +1,7 @@
-"""Reading the settings when a process starts: an error is one sentence for each setting, and none shows a value."""
+"""Reading the settings when a process starts.
+
+An error is one sentence for each setting, and none shows a value.
+"""
 
 import sys
 from pathlib import Path

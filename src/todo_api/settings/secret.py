@@ -1,4 +1,7 @@
-"""What a shared secret must be, and that of the zero-configuration mode: made once, for its owner alone to read."""
+"""What a shared secret must be, and that of the zero-configuration mode.
+
+Made once, for its owner alone to read.
+"""
 
 import os
 import secrets
@@ -34,7 +37,8 @@ def check_secret(value: str) -> None:
     """See that ``value`` may be a shared secret.
 
     Raises:
-        ValueError: it is too short, well known, easily guessed, or no UTF-8 text; the value is not shown.
+        ValueError: it is too short, well known, easily guessed, or no UTF-8 text; the value is not
+            shown.
     """
     if not value.isascii() and value.encode(errors="ignore").decode() != value:
         raise ValueError("must be UTF-8 text")
@@ -45,10 +49,13 @@ def check_secret(value: str) -> None:
 
 
 def sample_secret(path: Path) -> str:
-    """Read the secret at ``path``; the first caller, of any number of processes, makes it (mode 0600).
+    """Read the secret at ``path``.
+
+    The first caller, of any number of processes, makes it (mode 0600).
 
     Raises:
-        SystemExit: the file cannot be used, holds something else, or others may have written or read it.
+        SystemExit: the file cannot be used, holds something else, or others may have written or
+            read it.
     """
     try:
         if not path.exists():

@@ -1,4 +1,7 @@
-"""Addresses on the web, as settings give them: origins, base URLs, and whether plain http is safe for one."""
+"""Addresses on the web, as settings give them.
+
+Origins, base URLs, and whether plain http is safe for one.
+"""
 
 import re
 from ipaddress import ip_address
@@ -7,7 +10,8 @@ from urllib.parse import urlsplit
 
 _ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-# Not 134744072 or 0x8080808, which are IPv4 addresses (WHATWG URL §3.5); ASCII, because IDNA makes a dot of "。".
+# Not 134744072 or 0x8080808, which are IPv4 addresses (WHATWG URL §3.5); ASCII, because IDNA makes
+# a dot of "。".
 _PRIVATE_NAME: Final = re.compile(r"(?!(\d+|0x[\da-f]*)$)[\w-]+|[\w.-]+\.(localhost|local|internal)", re.ASCII)
 
 
@@ -26,7 +30,10 @@ def as_browsers_send(origin: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """The origin of a URL that ``check_address`` accepts, as a browser writes it: without a default port."""
+    """The origin of a URL that ``check_address`` accepts, as a browser writes it.
+
+    Without a default port.
+    """
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     port = "" if parts.port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{parts.port}"

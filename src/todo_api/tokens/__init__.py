@@ -1,7 +1,8 @@
 """Bearer tokens of Better Auth: HS256 with the shared secret, or signed with a key of its JWKS.
 
-Read ``verifier`` first (which type of token, what is cached), then ``decoder`` and ``claims`` (what a token must
-say), then ``jwks`` and ``jwks_client`` (public keys, and when they are fetched). Nothing here answers HTTP.
+Read ``verifier`` first (which type of token, what is cached), then ``decoder`` and ``claims`` (what
+a token must say), then ``jwks`` and ``jwks_client`` (public keys, and when they are fetched).
+Nothing here answers HTTP.
 """
 
 from todo_api.tokens.claims import LEEWAY_SECONDS, MAX_SUBJECT_LENGTH, Claims, InvalidToken

@@ -1,4 +1,7 @@
-"""Tokens that were verified, by digest: bounded by the memory they take, the expired dropped first."""
+"""Tokens that were verified, by digest.
+
+Bounded by the memory they take, the expired dropped first.
+"""
 
 from heapq import heappop, heappush
 from sys import getsizeof
@@ -7,11 +10,12 @@ from todo_api.tokens.claims import Claims
 
 MAX_CACHE_BYTES = 8 * 1024 * 1024
 ENTRY_BYTES = 512
-"""What an entry takes besides the texts of its claims: digest, objects, its share of dictionary and heap."""
+"""What an entry takes besides the texts of its claims: digest, objects, its share of dictionary and
+heap."""
 
 
 Verified = tuple[Claims, str | None]
-"""Claims, and the fingerprint of the key of the JWKS that signed them; None: the shared secret did."""
+"""Claims, and the fingerprint of the JWKS key that signed them; None: the shared secret did."""
 
 
 class TokenCache:
@@ -24,7 +28,10 @@ class TokenCache:
         self.get = self._verified.get
 
     def add(self, digest: bytes, verified: Verified, *, now: float) -> None:
-        """Hold an entry until it expires; while the cache is full, those that expire first make room."""
+        """Hold an entry until it expires.
+
+        While the cache is full, those that expire first make room.
+        """
         if digest not in self._verified:
             heappush(self._by_expiry, (verified[0].expires_at, digest))
             self._bytes += _size(verified)

@@ -1,7 +1,7 @@
 """What a token must say, and what it says of its user; the same for both types of token.
 
-A payload comes in, ``Claims`` come out. The rules are those of RFC 7519 and RFC 8725; a token that breaks one
-raises ``InvalidToken`` with a reason that is for the log alone.
+A payload comes in, ``Claims`` come out. The rules are those of RFC 7519 and RFC 8725; a token that
+breaks one raises ``InvalidToken`` with a reason that is for the log alone.
 """
 
 import json
@@ -18,7 +18,10 @@ MAX_TIME = 253_402_300_800  # the year 10000
 
 
 class InvalidToken(Exception):
-    """The token proves nothing. ``reason`` is for the log; ``expired`` may be told to the client."""
+    """The token proves nothing.
+
+    ``reason`` is for the log; ``expired`` may be told to the client.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -41,11 +44,12 @@ class Claims:
 
 
 def read_claims(payload: Mapping[str, Any], *, now: float) -> Claims:
-    """The user of a payload whose signature is genuine, unless ``nbf`` or ``iat`` lies in the future.
+    """The user of a payload whose signature is genuine, unless ``nbf`` or ``iat`` is to come.
 
     Whether the token has expired is not looked at here: ``expires_at`` says when.
 
-    The times are not left to PyJWT, which takes ``true`` and ``"123"`` for times and cuts fractions off.
+    The times are not left to PyJWT, which takes ``true`` and ``"123"`` for times and cuts fractions
+    off.
 
     Raises:
         InvalidToken: something is missing, unusable or in the future.
@@ -77,7 +81,8 @@ def _time(payload: Mapping[str, Any], name: str) -> float:
 def _user(payload: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The subject, and the object that holds its ``email`` and ``name``.
 
-    Never ``email``, ``id`` or ``userId`` at the top: Better Auth signs its e-mail links with the same secret.
+    Never ``email``, ``id`` or ``userId`` at the top: Better Auth signs its e-mail links with the
+    same secret.
     """
     if "sub" in payload:
         return _subject(payload["sub"]), payload

@@ -1,7 +1,9 @@
-"""PyJWT, set up for one type of token: its algorithms, the issuers and audiences it may name, strict JSON.
+"""PyJWT, set up for one type of token.
 
-The bytes of a token come in, its claims come out. PyJWT checks the signature, ``iss``, ``aud`` and that there
-is an ``exp``; what else a token must say is in ``claims``.
+Its algorithms, the issuers and audiences it may name, strict JSON.
+
+The bytes of a token come in, its claims come out. PyJWT checks the signature, ``iss``, ``aud`` and
+that there is an ``exp``; what else a token must say is in ``claims``.
 """
 
 from collections.abc import Mapping
@@ -31,9 +33,10 @@ class Decoder(PyJWT):
 
     Args:
         algorithms: by their names in a token's header (RFC 7518 §3.1); no other is ever used.
-        issuers, audiences: what ``iss`` and ``aud`` may be (RFC 7519 §4.1.1, §4.1.3). Empty: anything.
-        names_required: whether a token must have ``iss`` and ``aud``. Otherwise a token that lacks one is
-            treated as if it named us.
+        issuers, audiences: what ``iss`` and ``aud`` may be (RFC 7519 §4.1.1, §4.1.3). Empty:
+            anything.
+        names_required: whether a token must have ``iss`` and ``aud``. Otherwise a token that lacks
+            one is treated as if it named us.
     """
 
     def __init__(
@@ -57,7 +60,8 @@ class Decoder(PyJWT):
         """The claims of a token that this key signed with this algorithm.
 
         Raises:
-            InvalidToken: it did not, or ``iss``, ``aud`` or ``exp`` is missing or another than it may be.
+            InvalidToken: it did not, or ``iss``, ``aud`` or ``exp`` is missing or another than it
+                may be.
         """
         return self._claims(token, key, [algorithm], self.options)
 

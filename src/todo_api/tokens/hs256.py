@@ -1,4 +1,7 @@
-"""HS256 with ``BETTER_AUTH_SECRET``: tokens that Better Auth signs with its secret, and our own for development."""
+"""HS256 with ``BETTER_AUTH_SECRET``.
+
+Tokens that Better Auth signs with its secret, and our own for development.
+"""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +15,10 @@ ALGORITHM = "HS256"
 
 
 class SharedSecret(HMACAlgorithm):
-    """HS256 with the secret's bytes as they are (RFC 7518 §3.2); PyJWT rejects those that look like a public key."""
+    """HS256 with the secret's bytes as they are (RFC 7518 §3.2).
+
+    PyJWT rejects those that look like a public key.
+    """
 
     def __init__(self) -> None:
         super().__init__(HMACAlgorithm.SHA256)

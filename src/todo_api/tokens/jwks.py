@@ -1,7 +1,10 @@
-"""A JWK Set (RFC 7517): the public keys that Better Auth's JWT plugin signs with, as they are published.
+"""A JWK Set (RFC 7517).
 
-Bytes of JSON come in; what comes out knows which key may verify which algorithm. Symmetric keys, keys for
-encryption, weak keys, oversized keys and kinds that nobody here knows are left out, whatever else the set holds.
+The public keys that Better Auth's JWT plugin signs with, as they are published.
+
+Bytes of JSON come in; what comes out knows which key may verify which algorithm. Symmetric keys,
+keys for encryption, weak keys, oversized keys and kinds that nobody here knows are left out,
+whatever else the set holds.
 """
 
 from collections.abc import Mapping
@@ -18,7 +21,8 @@ MAX_KEYS = 100
 MIN_RSA_BITS = 2048  # RFC 7518 §3.3
 MAX_RSA_BITS = 8192
 MAX_EXPONENT_BITS = 64
-"""To verify one signature takes 1 ms of the event loop with 8192 bits, and 6 ms with an exponent of 3064 bits."""
+"""To verify one signature takes 1 ms of the event loop with 8192 bits, and 6 ms with an exponent of
+3064 bits."""
 
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 ALGORITHMS_BY_KIND: Mapping[tuple[Any, Any], tuple[str, ...]] = {
@@ -28,7 +32,8 @@ ALGORITHMS_BY_KIND: Mapping[tuple[Any, Any], tuple[str, ...]] = {
     ("EC", "P-521"): ("ES512",),
     ("RSA", None): RSA_ALGORITHMS,
 }
-"""By ``kty`` and ``crv`` (RFC 7518 §6.2.1, RFC 8037 §2): what the key may verify. Nothing symmetric."""
+"""By ``kty`` and ``crv`` (RFC 7518 §6.2.1, RFC 8037 §2): what the key may verify. Nothing
+symmetric."""
 
 ALGORITHMS: Mapping[str, Algorithm] = {
     name: algorithm
@@ -43,7 +48,10 @@ class UnusableJwks(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key. ``fingerprint`` is equal for two with the same id, algorithms and numbers, and only then."""
+    """A public key.
+
+    ``fingerprint`` is equal for two with the same id, algorithms and numbers, and only then.
+    """
 
     id: str | None
     algorithms: frozenset[str]
@@ -58,13 +66,18 @@ class Jwks:
     keys: tuple[Key, ...] = ()
 
     def find(self, key_id: str | None, algorithm: str) -> Key | None:
-        """The key that a token's header names; without ``kid`` the one that fits, if there is exactly one."""
+        """The key that a token's header names.
+
+        Without ``kid`` the one that fits, if there is exactly one.
+        """
         fitting = [key for key in self.keys if algorithm in key.algorithms and key_id in {None, key.id}]
         return fitting[0] if len(fitting) == 1 or (fitting and key_id is not None) else None
 
 
 def parse(content: bytes) -> Jwks:
-    """Read a JWK Set (RFC 7517 §5). One without a key that can be used is a set too: all keys were withdrawn.
+    """Read a JWK Set (RFC 7517 §5).
+
+    One without a key that can be used is a set too: all keys were withdrawn.
 
     Raises:
         UnusableJwks: it is none.
@@ -100,7 +113,9 @@ def _key(jwk: Any) -> Key | None:
 
 
 def _public_key(numbers: dict[str, str], algorithm: Algorithm) -> Any:
-    """The key without its private part, should the set hold one; None when it is malformed, weak or oversized.
+    """The key without its private part, should the set hold one.
+
+    None when it is malformed, weak or oversized.
 
     Lengths are looked at before anything is computed: base64url has 6 bits a character.
     """

@@ -1,9 +1,10 @@
 """The JWKS client: where public keys come from, and when they are fetched again.
 
-The JWK Set is fetched when a token needs it: the first time, and when a token names a key that is not in it, so
-that a rotated key works on its first token. Concurrent requests share one fetch. A set that has served for
-``FRESH_SECONDS`` is fetched again in the background, so that a withdrawn key is noticed; nothing runs while no
-token comes. While the identity server is down the last set serves on, but not beyond ``MAX_AGE_SECONDS``.
+The JWK Set is fetched when a token needs it: the first time, and when a token names a key that is
+not in it, so that a rotated key works on its first token. Concurrent requests share one fetch. A
+set that has served for ``FRESH_SECONDS`` is fetched again in the background, so that a withdrawn
+key is noticed; nothing runs while no token comes. While the identity server is down the last set
+serves on, but not beyond ``MAX_AGE_SECONDS``.
 """
 
 import asyncio
@@ -17,17 +18,19 @@ from todo_api.tokens.jwks import Jwks, Key, UnusableJwks, parse
 from todo_api.tokens.rate_limit import RateLimit
 
 FRESH_SECONDS = 300.0
-"""How long a set serves before it is fetched again: how long a withdrawn key may still be accepted."""
+"""How long a set serves before it is fetched again, and a withdrawn key may still be accepted."""
 
 MAX_AGE_SECONDS = 24 * 3600.0
-"""How long a set serves while no newer one can be had. Long enough to repair an outage in working hours; after
-it a key that was withdrawn meanwhile is accepted no longer, even if somebody blocks the way to the JWKS."""
+"""How long a set serves while no newer one can be had. Long enough to repair an outage in working
+hours; after it a key that was withdrawn meanwhile is accepted no longer, even if somebody blocks
+the way to the JWKS."""
 
 RETRY_SECONDS = 20.0
 """How long after a failed background fetch the next may begin."""
 
 MAX_FRUITLESS_FETCHES, FRUITLESS_SECONDS = 10, 20.0
-"""Fetches that did not bring the key they were made for: so many at once, and then one every so many seconds."""
+"""Fetches that did not bring the key they were made for: so many at once, and then one every so
+many seconds."""
 
 MAX_FAILED_FETCHES, FAILED_SECONDS = 3, 5.0
 """The same for fetches while there is no set to serve with."""
@@ -81,16 +84,16 @@ class JwksClient:
         return None if self._jwks is None else self._jwks.find(key_id, algorithm)
 
     def publishes(self, fingerprint: str) -> bool:
-        """Whether a key that verified a token earlier is still published, as far as is known now."""
+        """Whether a key that verified a token earlier is still in the present set."""
         if self._clock() >= self._fresh_until:
             self._renew()
         return fingerprint in self._fingerprints
 
     async def refresh(self, key_id: str | None = None, algorithm: str = "") -> None:
-        """Fetch the set for a token whose key ``find`` does not know, as far as the rate limit allows.
+        """Fetch the set for a token whose key ``find`` does not know, if the rate limit allows it.
 
-        A fetch under way is waited for. It may have begun before the key was published; if it succeeds and does
-        not bring the key, another follows.
+        A fetch under way is waited for. It may have begun before the key was published; if it
+        succeeds and does not bring the key, another follows.
 
         Raises:
             JwksUnavailable: there is still no set.

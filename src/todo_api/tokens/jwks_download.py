@@ -1,4 +1,7 @@
-"""The download of a JWK Set: which server is trusted, which redirect followed, and how much is read."""
+"""The download of a JWK Set.
+
+Which server is trusted, which redirect followed, and how much is read.
+"""
 
 import httpx
 
@@ -46,10 +49,10 @@ class JwksDownload:
 
 
 def _http_client() -> httpx.AsyncClient:
-    """A client that trusts the certificates of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or else certifi's.
+    """A client that trusts ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or else certifi's certificates.
 
-    Everything else of the environment is ignored (``trust_env``): proxies, because one that is named for other
-    traffic would answer for the identity server over plain http, and ``.netrc``.
+    Everything else of the environment is ignored (``trust_env``): proxies, because one that is
+    named for other traffic would answer for the identity server over plain http, and ``.netrc``.
     """
     try:
         certificates = httpx.create_ssl_context()
@@ -60,7 +63,7 @@ def _http_client() -> httpx.AsyncClient:
 
 
 async def _body(response: httpx.Response) -> bytes:
-    """The body as it is on the wire, so that no compression can make it larger than what is counted."""
+    """The body as it is on the wire, so that it cannot expand beyond what is counted."""
     if response.status_code != 200:
         raise UnusableJwks(f"status {response.status_code}")
     if response.headers.get("content-encoding", "identity") != "identity":

@@ -1,7 +1,9 @@
-"""A bearer token in, the claims of a user out: both types of token, and a cache of what was verified.
+"""A bearer token in, the claims of a user out.
 
-The header's ``alg`` decides the type, and a key verifies its own type's algorithms alone (RFC 8725 §3.1): HS256
-belongs to the shared secret, everything else to the JWKS.
+Both types of token, and a cache of what was verified.
+
+The header's ``alg`` decides the type, and a key verifies its own type's algorithms alone (RFC 8725
+§3.1): HS256 belongs to the shared secret, everything else to the JWKS.
 """
 
 import hashlib
@@ -20,8 +22,8 @@ from todo_api.tokens.jwks_client import JwksClient
 
 MAX_TOKEN_BYTES = 8192
 SESSION_TOKEN = re.compile(rb"[A-Za-z0-9]{32}([.][A-Za-z0-9+/%]+(=|%3[Dd])?)?")
-"""Better Auth's session token: 32 letters and digits; in its cookie and from the bearer plugin a signature follows,
-whose base64 may be percent-encoded."""
+"""Better Auth's session token: 32 letters and digits; in its cookie and from the bearer plugin a
+signature follows, whose base64 may be percent-encoded."""
 
 
 class UnknownKey(InvalidToken):
@@ -39,8 +41,8 @@ class Verifier:
     Args:
         secret: of the shared-secret tokens; None: there is none.
         keys: of the JWKS tokens; None: there are none.
-        issuers, audiences: what ``iss`` and ``aud`` may be. A JWKS token must have them, a shared-secret token
-            may lack them. Empty: anything.
+        issuers, audiences: what ``iss`` and ``aud`` may be. A JWKS token must have them, a
+            shared-secret token may lack them. Empty: anything.
         clock: seconds since 1970.
     """
 
@@ -113,8 +115,8 @@ class Verifier:
     def _find_key(self, keys: JwksClient, token: bytes, header: Mapping[str, Any], algorithm: str) -> jwks.Key:
         """The key of the token's header.
 
-        A token that no key could make valid (an old one, one of another server) is rejected without, so that it
-        causes no fetch.
+        A token that no key could make valid (an old one, one of another server) is rejected
+        without, so that it causes no fetch.
         """
         key_id = header.get("kid")
         if not isinstance(key_id, str | None):
@@ -134,7 +136,10 @@ class Verifier:
 
 
 def peek(token: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a token says of itself, unverified: header and payload, empty where they cannot be read."""
+    """What a token says of itself, unverified.
+
+    Header and payload, empty where they cannot be read.
+    """
     parts: list[dict[str, Any]] = []
     for part in [*token.split(b"."), b"", b""][:2]:
         try:

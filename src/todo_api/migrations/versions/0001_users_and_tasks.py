@@ -1,4 +1,4 @@
-"""Users and tasks, and row-level security as the second line behind every statement's own condition."""
+"""Users and tasks, and row-level security behind every statement's own condition."""
 
 import sqlalchemy as sa
 from alembic import op
