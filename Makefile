@@ -10,6 +10,8 @@ unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS
 
 # What `make test` runs: everything, or the paths named here.
 TESTS :=
+# The versions of PostgreSQL that `make postgres-versions` tries.
+VERSIONS := 14 15 16 17 18
 # How many processes share the tests; where more is waited for than computed, more than there are cores.
 WORKERS := 2
 SOAK_SECONDS ?= 60
@@ -18,10 +20,10 @@ SOAK_REQUESTS ?= 200000
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run demo test pythons soak check image-check bench client generators package nextjs pictures format lock mutants sbom clean
+.PHONY: help setup run demo test pythons postgres-versions soak check image-check bench client generators package nextjs pictures format lock mutants sbom clean
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/runtime ## install the service and its embedded PostgreSQL into .venv
 
@@ -40,6 +42,9 @@ test: .venv/development ## run every test against a real PostgreSQL, and report 
 
 pythons: .venv/development ## `make test` in a fresh copy, in an awkward folder, under each supported Python found here
 	@$(RUN) requirements/pythons.py $(TESTS)
+
+postgres-versions: .venv/development .venv/postgres ## tests of the database under PostgreSQL 14 to 18 (VERSIONS; needs Node 20 on Linux x86-64)
+	@$(RUN) -m tests.postgres --versions $(VERSIONS) -- $(TESTS)
 
 soak: .venv/development ## SOAK_SECONDS (60) for each way to break the database and to ask for too much, then SOAK_REQUESTS (200,000) generated requests
 	@FAULT_SECONDS=$(SOAK_SECONDS) $(RUN) -m pytest --timeout 1200 tests/faults
@@ -103,6 +108,7 @@ sbom: .venv/development ## write what production installs to dist/sbom.json (Cyc
 
 clean: ## remove everything that make made, the embedded database included
 	rm -rf .venv .data dist mutants clients/typescript/node_modules tests/better_auth/node_modules tests/generators/node_modules \
+		tests/postgres/node_modules \
 		examples/web/node_modules examples/nextjs/node_modules examples/nextjs/.next
 
 .venv/bin/python:
@@ -132,6 +138,11 @@ clean: ## remove everything that make made, the embedded database included
 # Generators of clients that others use; not part of `make test`, because they are 90 MB.
 .venv/generators: tests/generators/package-lock.json | .venv/bin/python
 	$(INSTALL) node tests/generators
+	@touch $@
+
+# PostgreSQL of each supported version; not part of `make test`, because they are 290 MB.
+.venv/postgres: tests/postgres/package-lock.json | .venv/bin/python
+	$(INSTALL) node tests/postgres
 	@touch $@
 
 # The Next.js example, with a copy of the client as it is now.

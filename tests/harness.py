@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ import httpx
 import jwt
 import psycopg
 
+from tests.postgres.server import running as running_postgres
 from todo_api import migrations
-from todo_api.local import postgres as local_postgres
 
 POSTGRES = "TODO_TEST_POSTGRES"
 """The environment variable in which a run's processes find its PostgreSQL."""
@@ -206,7 +205,7 @@ def wait_until_alive(server: Server) -> None:
 @contextmanager
 def postgres_with_template() -> Iterator[str]:
     """A PostgreSQL with a migrated template database; the URL of its maintenance database."""
-    with tempfile.TemporaryDirectory(prefix="todo-test-") as name, local_postgres.running(Path(name)) as cluster:
+    with running_postgres() as cluster:
         with psycopg.connect(cluster.url, autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("ALTER SYSTEM SET max_connections = 200")

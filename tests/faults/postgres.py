@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psycopg
 
+from tests.postgres.server import running
 from todo_api import migrations
 from todo_api.local.cluster import Cluster
-from todo_api.local.postgres import running
 
 PATIENCE_SECONDS = 20.0
 MAX_CONNECTIONS = 20
@@ -101,7 +100,7 @@ class OwnPostgres:
 @contextmanager
 def own_postgres() -> Iterator[OwnPostgres]:
     """A migrated PostgreSQL for one block."""
-    with TemporaryDirectory(prefix="todo-faults-") as name, running(Path(name)) as cluster:
+    with running() as cluster:
         own = OwnPostgres(cluster)
         try:
             yield own

@@ -1,30 +1,20 @@
 """One reading of a PostgreSQL URL: libpq's; and no byte of a password where it cannot be read."""
 
 import re
-import socket
-import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.postgres.tls import speaking_tls, write_certificates
+from todo_api import migrations
+from todo_api.migrations import MigrationFailed
 from todo_api.settings import database_url
 from todo_api.settings.database_url import MISREAD, NOT_A_URL, is_pooled, normalise
-
-SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
 def fault(text: str) -> str:
@@ -145,7 +135,7 @@ class TestCertificates:
         return tmp_path
 
     def test_server_with_a_certificate_of_this_systems_store_is_trusted(self, stored: Path, postgres: str) -> None:
-        with tls_in_front(postgres, stored) as port:
+        with speaking_tls(postgres, stored) as port:
             url = f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=verify-full&sslrootcert=system"
             with psycopg.connect(normalise(url)) as connection:
                 assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -156,10 +146,12 @@ class TestCertificates:
     ) -> None:
         other = tmp_path_factory.mktemp("other")
         write_certificates(other)
-        with tls_in_front(postgres, other) as port:
+        with speaking_tls(postgres, other) as port:
             url = normalise(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslrootcert=system")
-            with pytest.raises(psycopg.OperationalError, match="SSL error"):
-                psycopg.connect(url)
+            with pytest.raises(MigrationFailed, match="SSL error: certificate verify failed") as caught:
+                migrations.upgrade(url)
+
+        assert "\n" not in str(caught.value)
 
     def test_variables_of_openssl_are_left_to_it(self, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/own.pem")
@@ -174,71 +166,3 @@ class TestCertificates:
         monkeypatch.setattr(database_url, "CERTIFICATE_STORES", ())
 
         assert re.search("no certificates: name a file", fault("postgresql://u@h/d?sslrootcert=system"))
-
-
-def write_certificates(directory: Path) -> None:
-    """A CA's certificate, and one for 127.0.0.1 with its key."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test CA")])
-    ca = certificate(ca_name, ca_name, ca_key.public_key(), x509.BasicConstraints(ca=True, path_length=None)).sign(
-        ca_key, hashes.SHA256()
-    )
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    leaf = certificate(name, ca_name, key.public_key(), names).sign(ca_key, hashes.SHA256())
-    (directory / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    (directory / "leaf.pem").write_bytes(
-        leaf.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-
-
-def certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
-) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(extension, critical=False)
-    )
-
-
-@contextmanager
-def tls_in_front(postgres: str, certificates: Path) -> Iterator[int]:
-    """The port of a PostgreSQL server that speaks TLS: the embedded one is built without."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "leaf.pem")
-    socket_path = f"{conninfo_to_dict(postgres)['host']}/.s.PGSQL.5432"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):
-                client, _ = listener.accept()
-                with client, socket.socket(socket.AF_UNIX) as server:
-                    assert client.recv(8) == SSL_REQUEST
-                    client.sendall(b"S")
-                    server.connect(socket_path)
-                    with context.wrap_socket(client, server_side=True) as secure:
-                        back = threading.Thread(target=forward, args=(server, secure))
-                        back.start()
-                        forward(secure, server)
-                        back.join()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield listener.getsockname()[1]
-    thread.join(20)
-
-
-def forward(source: socket.socket, target: socket.socket) -> None:
-    """Copy what comes until it ends."""
-    with suppress(OSError):
-        while chunk := source.recv(65536):
-            target.sendall(chunk)
-        target.shutdown(socket.SHUT_RDWR)

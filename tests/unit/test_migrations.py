@@ -76,6 +76,12 @@ def empty(postgres: str) -> Iterator[str]:
         yield url
 
 
+def may_grant_every_role(postgres: str) -> bool:
+    """Whether CREATEROLE, on this version, is enough to become a member of any role."""
+    with psycopg.connect(postgres) as connection:
+        return connection.info.server_version < 160000
+
+
 def rows(url: str, sql: str, *values: Any) -> list[Any]:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(sql, values)
@@ -431,6 +437,8 @@ class TestRowLevelSecurity:
 class TestPlainLogin:
     @pytest.mark.parametrize("options", ["NOCREATEROLE", "CREATEROLE"])
     def test_login_that_may_not_assume_the_role_is_told_what_to_run(self, postgres: str, options: str) -> None:
+        if options == "CREATEROLE" and may_grant_every_role(postgres):
+            pytest.skip("before PostgreSQL 16, CREATEROLE is enough")
         with ExitStack() as stack:
             login = stack.enter_context(new_login(postgres, options))
             url = stack.enter_context(empty_database(postgres, login))
@@ -444,6 +452,16 @@ class TestPlainLogin:
             assert len(str(caught.value).splitlines()) == 1
             assert f"pw_{login}" not in str(caught.value)
             assert nothing == []
+            assert tables(url) == OURS
+
+    def test_login_that_may_grant_the_role_grants_it_to_itself(self, postgres: str) -> None:
+        if not may_grant_every_role(postgres):
+            pytest.skip("since PostgreSQL 16, CREATEROLE is not enough")
+        with ExitStack() as stack:
+            login = stack.enter_context(new_login(postgres, "CREATEROLE"))
+            url = stack.enter_context(empty_database(postgres, login))
+            migrations.upgrade(self.as_login(url, login))
+
             assert tables(url) == OURS
 
     def test_login_with_a_name_that_needs_quotes_is_told_so(self, postgres: str) -> None:

@@ -14,10 +14,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.harness import SECRET, database_url
+from tests.postgres.server import running
 from todo_api import migrations, queries
 from todo_api.cli.doctor import examine
 from todo_api.db import Pool, compile_statement
-from todo_api.local.postgres import running
 from todo_api.migrations import MigrationFailed, state
 from todo_api.settings import Settings
 
@@ -27,9 +27,9 @@ PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """A server of one's own: roles are of the whole server. The URL of its superuser."""
-    with running(tmp_path_factory.mktemp("own") / "data") as cluster:
+    with running() as cluster:
         yield cluster.url
 
 
@@ -237,7 +237,7 @@ def test_database_of_a_newer_version_is_named_as_such_by_all(admin: str) -> None
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_database_of_another_encoding_is_rejected_by_all(server: str, encoding: str, tmp_path: Path) -> None:
     name = f"todo_{encoding.lower()}"
-    options = f"ENCODING '{encoding}' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'"
+    options = f"ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'"
     execute(server, f"CREATE DATABASE {name} {options}")
     execute(server, "CREATE ROLE todo_api NOLOGIN")
     try:
