@@ -1,1 +1,1 @@
-"""PostgreSQL servers for tests: the embedded one, or one whose programs an environment variable names."""
+"""PostgreSQL servers for tests: the embedded one, or one of another version."""

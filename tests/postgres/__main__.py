@@ -1,7 +1,7 @@
-"""Run the tests of the database under each supported version of PostgreSQL, or under those that are named.
+"""Run the tests of the database under each supported version of PostgreSQL, or under those named.
 
-The programs come in Node packages, one for each version: the lock beside this file. They have what the
-embedded PostgreSQL lacks, OpenSSL and ICU, so that more tests run with 18 here than without this command.
+The programs come in Node packages, one for each version: the lock beside this file. They have what
+the embedded PostgreSQL lacks, OpenSSL and ICU, so that with them more tests run on 18, too.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A PostgreSQL for tests: the embedded one, or one of another version.
 
-The product starts the embedded one alone. Of any other, 14 or newer, PROGRAMS names the directory of
-``postgres`` and ``initdb``; Debian's, for example, is /usr/lib/postgresql/15/bin.
+The product starts the embedded one alone. Of any other, 14 or newer, PROGRAMS names the directory
+of ``postgres`` and ``initdb``; Debian's, for example, is /usr/lib/postgresql/15/bin.
 """
 
 import os

@@ -68,8 +68,8 @@ def certificate(
 def speaking_tls(postgres: str, certificates: Path) -> Iterator[int]:
     """The port of a PostgreSQL that speaks TLS with ``leaf.pem``.
 
-    It is one of the version under test, or where that is built without OpenSSL, as the embedded one is,
-    ``postgres`` with TLS in front.
+    It is one of the version under test, or where that is built without OpenSSL, as the embedded one
+    is, ``postgres`` with TLS in front.
     """
     with psycopg.connect(postgres) as connection:
         library = connection.execute("SELECT setting FROM pg_settings WHERE name = 'ssl_library'").fetchone()
