@@ -102,6 +102,11 @@ def test_repository_is_the_same_package() -> None:
     assert (PACKAGE / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 
+def test_repository_names_files_and_not_their_directories() -> None:
+    # Yarn 2 and newer leave out what is in a directory that "files" names below the top (4.18).
+    assert not [name for name in json.loads((ROOT / "package.json").read_text())["files"] if (ROOT / name).is_dir()]
+
+
 def test_snippets_of_the_readme_compile(tmp_path: Path) -> None:
     snippets = re.findall(r"^```(tsx?)\n(.*?)^```$", (PACKAGE / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     project = tmp_path / "project"

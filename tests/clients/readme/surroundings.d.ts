@@ -4,4 +4,8 @@ declare module "next/headers" {
   export function headers(): Promise<Headers>;
 }
 
+declare module "next/server" {
+  export function connection(): Promise<void>;
+}
+
 declare const process: { env: Record<string, string | undefined> };
