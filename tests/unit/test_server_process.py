@@ -173,9 +173,7 @@ class TestHangup:
         received = []
         signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
         signal.signal(signal.SIGTERM, lambda name, _: received.append(name))
-        limits = run.limits_of_process(1, client_seconds=1, keep_alive_seconds=1)
-        hooks = run.Hooks(error_response=lambda *_: ([], b""), configure_logging=list, before_write=list)  # type: ignore[arg-type]
-        run.Config("app", hooks, limits).get_loop_factory()
+        run.new_event_loop().close()
         signal.raise_signal(signal.SIGHUP)
 
         assert received == ([] if ignored else [signal.SIGTERM])

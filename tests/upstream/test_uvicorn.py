@@ -91,8 +91,6 @@ def test_signals_to_stop_are_those_and_are_raised_again_afterwards() -> None:
         (supervisors.Multiprocess, "terminate_all"),
         (supervisors.Multiprocess, "handle_hup"),
         (supervisors.Multiprocess, "handle_term"),
-        (uvicorn.Config, "configure_logging"),
-        (uvicorn.Config, "get_loop_factory"),
     ],
 )
 def test_method_that_is_overridden_or_called_takes_no_argument(owner: type, name: str) -> None:

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 
 from todo_api import __version__, migrations
 from todo_api.cli.banner import is_coloured, render, report_progress
@@ -41,13 +40,10 @@ def run(options: argparse.Namespace) -> int:
             _warn_of_host(settings)
         if settings.metrics_port:
             _serve_metrics(settings.host, settings.metrics_port)
+        configure_logging(settings.log_level)
         server.run(
             "todo_api.main:app",
-            server.Hooks(
-                error_response=error_response,
-                configure_logging=partial(configure_logging, settings.log_level),
-                before_write=flush_log,
-            ),
+            server.Hooks(error_response=error_response, before_write=flush_log),
             sockets,
             workers=settings.web_concurrency,
             grace_seconds=settings.shutdown_grace_seconds,

@@ -3,7 +3,6 @@
 ``run`` serves until a signal.
 """
 
-import asyncio
 import logging
 import resource
 import signal
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import uvicorn
-from typing_extensions import override
 from uvicorn.config import STARTUP_FAILURE
 
 from todo_api.server.event_loop import EventLoop
@@ -46,12 +44,10 @@ class Hooks:
 
     Args:
         error_response: makes the responses that are not the application's.
-        configure_logging: called once in each process.
         before_write: called before the responses of an event-loop iteration are written.
     """
 
     error_response: ErrorResponse
-    configure_logging: Callable[[], None]
     before_write: Callable[[], None]
 
 
@@ -67,6 +63,9 @@ def run(
 ) -> None:
     """Serve an application until SIGTERM, SIGINT or SIGHUP; requests under way finish first.
 
+    What uvicorn logs goes wherever this process, and in worker processes the application's module,
+    has told ``logging`` to send it.
+
     Args:
         app: the application's import string, ``package.module:name``.
         hooks: what the application's side does for the server.
@@ -81,7 +80,8 @@ def run(
         SystemExit: the application could not be started.
     """
     limits = limits_of_process(workers, client_seconds=client_seconds, keep_alive_seconds=keep_alive_seconds)
-    config = Config(app, hooks, limits, workers=workers, timeout_graceful_shutdown=grace_seconds)
+    worker = Worker(limits, hooks.error_response, hooks.before_write)
+    config = _config(app, worker, workers=workers, timeout_graceful_shutdown=grace_seconds)
     # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)
@@ -92,7 +92,25 @@ def run(
         sys.exit(STARTUP_FAILURE)
 
 
-def _serve(config: "Config", sockets: list[socket.socket]) -> bool:
+def _config(app: str, worker: Worker, **options: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=worker,  # type: ignore[arg-type] # any callable that makes a protocol will do
+        loop=f"{__name__}:{new_event_loop.__name__}",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here reads the client's address
+        callback_notify=worker.close_overdue,
+        timeout_notify=0,  # at every tick, which is every second
+        timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
+        **options,
+    )
+
+
+def _serve(config: uvicorn.Config, sockets: list[socket.socket]) -> bool:
     """Serve, in this process or in several; whether the application started."""
     if config.workers > 1:
         supervisor = Supervisor(config, sockets)
@@ -103,37 +121,14 @@ def _serve(config: "Config", sockets: list[socket.socket]) -> bool:
     return server.started
 
 
-class Config(uvicorn.Config):
-    """uvicorn's configuration, for our connections on our event loop."""
+def new_event_loop() -> EventLoop:
+    """An event loop, for uvicorn, which calls this once in each process that serves.
 
-    def __init__(self, app: str, hooks: Hooks, limits: Limits, **options: Any) -> None:
-        self._configure_logging = hooks.configure_logging
-        worker = Worker(limits, hooks.error_response, hooks.before_write)
-        super().__init__(
-            app,
-            http=worker,  # type: ignore[arg-type] # any callable that makes a protocol will do
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # nothing here reads the client's address
-            callback_notify=worker.close_overdue,
-            timeout_notify=0,  # at every tick, which is every second
-            timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
-            **options,
-        )
-
-    @override
-    def configure_logging(self) -> None:
-        """Leave logging to the application. uvicorn calls this once in each process."""
-        self._configure_logging()
-
-    @override
-    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
-        """Our event loop. uvicorn calls this once in each process that serves."""
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
-            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-        return EventLoop
+    A hangup stops that process; under nohup it stays ignored.
+    """
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    return EventLoop()
 
 
 def limits_of_process(workers: int, *, client_seconds: float, keep_alive_seconds: float) -> Limits:
