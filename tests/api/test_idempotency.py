@@ -150,7 +150,6 @@ def two(server: Server, worker_database: str, tmp_path_factory: pytest.TempPathF
         yield [server, second]
 
 
-@pytest.mark.xdist_group("two processes")
 class TestManyAtOnce:
     def send(self, two: list[Server], user: User, bodies: list[Any]) -> list[httpx.Response]:
         """Creates with one key, all at once, by turns to each process."""

@@ -12,8 +12,6 @@ import pytest
 from tests.api.wire import REQUESTS, counted
 from tests.harness import Server, User, serving, token, wait_for
 
-pytestmark = pytest.mark.xdist_group("workers")
-
 
 @pytest.fixture(scope="module")
 def pair(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -34,7 +34,6 @@ pytestmark = [
     pytest.mark.skipif(
         not (HERE / "node_modules").exists(), reason="Better Auth is not installed: `make .venv/sign-in` does it"
     ),
-    pytest.mark.xdist_group("better auth"),
 ]
 
 

@@ -13,8 +13,6 @@ from tests.proxies import Proxy, proxying, url_through
 PATIENT = {"DATABASE_WAIT_SECONDS": "20"}
 """Nothing here shows how long anything takes."""
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 
 @pytest.fixture(scope="module")
 def proxy(broken: OwnPostgres) -> Iterator[Proxy]:

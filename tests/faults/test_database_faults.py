@@ -21,8 +21,6 @@ from tests.harness import Server, serving
 from tests.pooler import PGBOUNCER, pooling
 from tests.proxies import Proxy, proxying, url_through
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 READS = {Kind.READ, Kind.LIST}
 
 

@@ -20,8 +20,6 @@ from todo_api.middleware.errors import SCHEMA_OUTDATED
 
 PATIENCE_SECONDS = 20.0
 
-pytestmark = pytest.mark.xdist_group("gone")
-
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[OwnPostgres]:

@@ -19,8 +19,6 @@ from tests.harness import COMMAND, SECRET, Server, environment, serving
 from todo_api import migrations
 from todo_api.server.supervisor import HEALTHCHECK_SECONDS
 
-pytestmark = pytest.mark.xdist_group("deploys")
-
 MAX_SECONDS = 5.0
 
 

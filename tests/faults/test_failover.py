@@ -21,8 +21,6 @@ from tests.harness import Server, serving
 from todo_api.local.cluster import SOCKET_NAME, Cluster
 from todo_api.local.programs import environment
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 HERE = "/proc/self/cwd"
 
 

@@ -24,8 +24,6 @@ CURL = re.compile(r"^\s*(curl .*)$", re.MULTILINE)
 SAMPLE = re.compile(r'<body data-sample="([^"]*)">')
 START_SECONDS = 30
 
-pytestmark = pytest.mark.xdist_group("run")
-
 
 @pytest.fixture
 def empty() -> Iterator[Path]:

@@ -21,8 +21,6 @@ from tests.harness import Server, User, serving, token
 CLIENT_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 
 @pytest.fixture(scope="module")
 def strict(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

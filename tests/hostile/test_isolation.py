@@ -12,8 +12,6 @@ import pytest
 from tests.harness import Server, serving
 from tests.hostile.isolation import ATTACKS, Attack, attacked, others_at_work, prepare
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "1"))
 
 

@@ -28,8 +28,6 @@ LARGE = "/docs/assets/swagger-ui-bundle.js"
 
 TINY = b"GET / HTTP/1.1\r\nHost:x\r\n\r\n"
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 
 @pytest.fixture(scope="module")
 def worker(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -20,8 +20,6 @@ from tests.harness import Server, User, serving, token
 from tests.proxies import proxying, url_through
 from todo_api.middleware.fair_queue import OVERLOADED
 
-pytestmark = pytest.mark.xdist_group("hostile")
-
 PLACES = 8
 FLOOD = 200
 """Connections of one user, each of which asks again as soon as it is answered."""

@@ -21,8 +21,6 @@ from todo_api.db import Pool, compile_statement
 from todo_api.migrations import MigrationFailed, state
 from todo_api.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("own-server")
-
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
 
 
