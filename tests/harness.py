@@ -1,5 +1,6 @@
 """What tests stand on: a real PostgreSQL, the service as a real process, users with real tokens."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -117,11 +118,12 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens on, of those that no system gives to a client by itself."""
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(**settings: str) -> dict[str, str]:
