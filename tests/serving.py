@@ -8,6 +8,7 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.server import ServerState
 
+from tests.harness import PATIENCE_SECONDS
 from todo_api.server.connection import Connection
 from todo_api.server.event_loop import EventLoop, Listener
 from todo_api.server.listening import listen
@@ -97,6 +98,6 @@ async def iterations(count: int) -> None:
 
 
 def on_our_loop(play: Play) -> None:
-    """Run a scene on the service's event loop."""
+    """Run a scene on the service's event loop; what never comes fails it."""
     with asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(play())  # type: ignore[arg-type]
+        runner.run(asyncio.wait_for(play(), PATIENCE_SECONDS))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.wire import REQUESTS, connect, counted, exchange
-from tests.harness import Server, User, serving, token
+from tests.harness import COMMAND, Server, User, running, serving, token
 
 CLIENT_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0
@@ -221,6 +221,21 @@ class TestDisconnects:
 
 
 class TestCrowd:
+    @pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "part of a head"])
+    def test_idle_connections_keep_nobody_out(self, worker_database: str, tmp_path: Path, beginning: bytes) -> None:
+        """A process that may open 300 files has room for 44 connections of clients."""
+        command: list[str | Path] = ["sh", "-c", 'ulimit -n 300; exec "$0" "$@"', COMMAND, "serve"]
+        with running(tmp_path, command, DATABASE_URL=worker_database) as server, ExitStack() as held:
+            for _ in range(10):
+                for _ in range(100):
+                    connection = held.enter_context(connect(server))
+                    with suppress(OSError):
+                        connection.sendall(beginning)
+                user = server.user()
+                user.create()
+                assert user.http.get(user.base).status_code == 200
+            assert open_sockets(server) < 300
+
     def test_without_a_file_left_those_inside_are_served_and_others_once_there_is_room(
         self, worker_database: str, tmp_path: Path
     ) -> None:

@@ -79,6 +79,7 @@ def test_ambiguous_framing_is_rejected_and_nothing_after_it_is_read(server: Serv
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2 preface"),
         pytest.param(b"GET /health HTTP/1.2\r\n" + HOST + b"\r\n", id="HTTP/1.2"),
         pytest.param(b"GET /health HTTP/1.1\n" + HOST + b"\r\n", id="bare line feed"),
+        pytest.param(b"GET /health HTTP/1.1\nHost: x\n\n", id="bare line feeds alone"),
         pytest.param(b"GET /health HTTP/1.1\r\n Host: x\r\n\r\n", id="folding of the first line"),
         pytest.param(b"GET /health HTTP/1.1\r\n\r\n", id="no Host"),
         pytest.param(b"CONNECT x:80 HTTP/1.1\r\n" + HOST + b"\r\n", id="CONNECT"),
@@ -319,6 +320,18 @@ class TestPipelining:
         assert answers.count(b"HTTP/1.1 ") == 2
         assert answers.startswith(b"HTTP/1.1 200 OK\r\n")
         assert b"HTTP/1.1 400 Bad Request\r\n" in answers
+
+    def test_are_all_answered_when_the_client_sends_nothing_more(self, server: Server, alice: User) -> None:
+        """As ``nc -N`` does, and many a script."""
+        body = b'{"title":"a"}'
+        create = head(alice) + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        for requests in ([create], [create, head(alice, "GET") + b"\r\n"] * 20):
+            with connect(server) as connection:
+                connection.sendall(b"".join(requests))
+                connection.shutdown(socket.SHUT_WR)
+                answers = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+            assert answers.count(b"HTTP/1.1 20") == len(requests)
 
 
 class TestPathsThatPretend:

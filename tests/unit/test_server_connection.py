@@ -71,19 +71,48 @@ class TestAccepting:
 
         on_our_loop(play)
 
-    def test_connection_beyond_the_limit_is_closed(self) -> None:
+    def test_connection_beyond_the_limit_is_closed_while_all_others_are_busy(self) -> None:
         async def play() -> None:
-            async with Serving(answer, max_connections=2) as server:
-                streams = [await server.connect() for _ in range(3)]
+            application = Application()
+            async with Serving(application, max_connections=2) as server:
+                streams = [await server.connect() for _ in range(2)]
+                for _, writer in streams:
+                    writer.write(REQUEST)
+                await server.until(lambda: len(application.targets) == 2)
+                reader, _ = await server.connect()
                 with suppress(ConnectionResetError):
-                    assert await streams[2][0].read() == b""
-                assert len(server.connections) == 2
+                    assert await reader.read() == b""
 
-                streams[0][1].close()
-                await server.until(lambda: len(server.connections) == 1)
+                application.go_on.set()
+                for reader, _ in streams:
+                    assert (await reader.readuntil(b"/ ")).startswith(b"HTTP/1.1 200 OK\r\n")
                 reader, writer = await server.connect()
                 writer.write(REQUEST)
-                assert await reader.readexactly(len(OK)) == OK
+                assert (await reader.readuntil(b"/ ")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+        on_our_loop(play)
+
+    def test_connection_beyond_the_limit_takes_the_place_of_the_one_that_is_idle_longest(self) -> None:
+        async def play() -> None:
+            async with Serving(answer, max_connections=3) as server:
+                streams = []
+                for number in range(3):
+                    streams.append(await server.connect())
+                    await server.until(lambda: len(server.connections) == number + 1)  # noqa: B023 - called here
+                    await iterations(3)  # the loop's clock counts milliseconds
+                for number, sent in ((2, POST + b"Content-Length: 9\r\n\r\n"), (0, REQUEST)):
+                    streams[number][1].write(sent)
+                    assert await streams[number][0].readexactly(len(OK)) == OK
+                    await iterations(3)
+                for number in (1, 2, 0):
+                    newcomer = await server.connect()
+                    with suppress(ConnectionResetError):
+                        assert await streams[number][0].read() == b""
+                    streams.append(newcomer)
+                assert len(server.connections) == 3
+                for reader, writer in streams[3:]:
+                    writer.write(REQUEST)
+                    assert await reader.readexactly(len(OK)) == OK
 
         on_our_loop(play)
 
@@ -202,6 +231,40 @@ class TestParsing:
 
                 await reader.readexactly(2 * 30_000_000)
                 assert begun == 3
+
+        on_our_loop(play)
+
+    def test_responses_reach_a_client_that_closed_its_side_after_its_last_request(self) -> None:
+        async def play() -> None:
+            application = Application()
+            async with Serving(application) as server:
+                for count in (1, 5):
+                    application.targets.clear()
+                    application.go_on.clear()
+                    reader, writer = await server.connect()
+                    writer.write(REQUEST * count)
+                    writer.write_eof()
+                    await server.until(lambda: application.targets)
+                    await iterations(5)
+                    application.go_on.set()
+                    got = await reader.read()
+
+                    assert got.count(b"HTTP/1.1 200 OK\r\n") == count
+                    assert got.count(b"connection: close\r\n") == 1
+                await server.until(lambda: not server.connections)
+
+        on_our_loop(play)
+
+    @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n", POST + b"Content-Length: 9\r\n\r\n1234"])
+    def test_connection_is_closed_with_the_client_who_leaves_before_the_end_of_a_request(self, sent: bytes) -> None:
+        async def play() -> None:
+            async with Serving(Application()) as server:
+                reader, writer = await server.connect()
+                writer.write(sent)
+                await server.until(lambda: server.connections)
+                writer.write_eof()
+                assert await reader.read() == b""
+                await server.until(lambda: not server.connections and not server.state.tasks)
 
         on_our_loop(play)
 

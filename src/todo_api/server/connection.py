@@ -1,8 +1,7 @@
 """One client's connection: HTTP/1.1 (RFC 9112), with the limits that a public port needs.
 
 A connection passes through phases. ``close_if_overdue``, called once a second, ends those that stay
-in one too long: that costs a request two readings of the clock, where a timer for each would cost
-more::
+in one too long: two readings of the clock cost a request less than a timer would::
 
     WAITING ─ first byte ─> HEAD ─ empty line ─> BODY ─ last byte ─> ANSWERING ─ response ─> WAITING
 
@@ -27,8 +26,7 @@ DRAIN_SECONDS: Final = 0.5
 """How long an idle connection stays open once the server stops: a request may be on its way."""
 
 LINGER_SECONDS: Final = 2.0
-"""How long a client that is not listened to any more may go on sending, so that the response is not
-lost in a reset (RFC 9112 §9.6)."""
+"""How long a rejected client may go on sending: a reset would lose its response (RFC 9112 §9.6)."""
 
 MIN_BYTES_PER_SECOND: Final = 16 * 1024
 """A client that takes a response more slowly than this is disconnected."""
@@ -61,17 +59,15 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = RequestParser()
         self._cycle: ResponseCycle | None = None
-        self._phase = _WAITING
-        self._since = self._loop.time()
-        self._has_served = False
-        self._reading_is_paused = False
+        self._phase, self._since = _WAITING, self._loop.time()
+        self._has_served = self._reading_is_paused = False
         self._writable: asyncio.Event | None = None  # exists while the client has enough to take
         self._take_until = 0.0
         self._lingering: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.Transport
-        """Begin; a connection beyond the limit is closed at once."""
+        """Begin; where there is no room for another connection, it is closed at once."""
         self.transport = transport
         server, client = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         self._scope = {
@@ -82,8 +78,9 @@ class Connection(asyncio.Protocol):
             "server": server and server[:2],
             "client": client and client[:2],
         }
-        self.server_state.connections.add(self)  # type: ignore[arg-type] # uvicorn names its own protocols
-        if len(self.server_state.connections) > self.worker.limits.max_connections:
+        if self.worker.has_room():
+            self.server_state.connections.add(self)  # type: ignore[arg-type] # uvicorn names its own protocols
+        else:
             transport.abort()
 
     @override
@@ -101,11 +98,14 @@ class Connection(asyncio.Protocol):
             self._cycle = None
 
     @property
-    def buffered_bytes(self) -> int:
-        """What is held for this client.
+    def idle_since(self) -> float | None:
+        """Since when there is nothing to answer, a time of the event loop; None while there is."""
+        has_response = self._cycle is None or self._cycle.written
+        return self._since if has_response and not self.transport.get_write_buffer_size() else None
 
-        Not parsed yet, not taken by the application, not taken by the client.
-        """
+    @property
+    def buffered_bytes(self) -> int:
+        """What is not parsed yet, not taken by the application, or not taken by the client."""
         body = 0 if self._cycle is None else len(self._cycle.body)
         return len(self._parser.received) + body + self.transport.get_write_buffer_size()
 
@@ -120,6 +120,12 @@ class Connection(asyncio.Protocol):
         self._parse()
         if self._parser.received:
             self.worker.count_buffered(len(data))
+
+    @override
+    def eof_received(self) -> bool:
+        """Stay open for a response under way: the client may have closed its own side alone."""
+        self.last = True
+        return self._phase == _ANSWERING  # nothing waits to be parsed: then nothing is read
 
     def _parse(self) -> None:
         if self.transport.is_closing():
@@ -253,10 +259,6 @@ class Connection(asyncio.Protocol):
             self._lingering = self._loop.call_later(LINGER_SECONDS, self._end_lingering)
         else:
             self.transport.abort()
-
-    def cut_off(self) -> None:
-        """Close in the middle of a response, so that the client can tell it is incomplete."""
-        self.transport.close()
 
     # Limits
 

@@ -24,6 +24,7 @@ MAX_TRAILER_BYTES: Final = 512 * 1024
 _MAX_LINE_BYTES: Final = MAX_TARGET_BYTES + 64
 _LINE_END: Final = b"\r\n"
 _END: Final = b"\r\n\r\n"
+_END_WITHOUT_CR: Final = b"\n\n"
 _VERSIONS: Final = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 _OTHER_VERSION: Final = re.compile(rb"HTTP/[02-9]\.[0-9]")
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")  # RFC 3986 §3.2
@@ -105,6 +106,8 @@ class RequestParser:
             raise Rejected(400)
         elif len(line) > _MAX_LINE_BYTES:
             raise Rejected(414)
+        if _END_WITHOUT_CR in self.received:
+            raise Rejected(400)  # it ends for its client, who waits for a response
         if len(self.received) >= MAX_HEAD_BYTES:
             raise Rejected(431)
 

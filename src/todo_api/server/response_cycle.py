@@ -85,7 +85,7 @@ class ResponseCycle:
     def _end(self, status: int) -> None:
         """End a response that the application has not ended."""
         if self.started:
-            self.connection.cut_off()
+            self.connection.transport.close()  # the client can tell that the response is not complete
         else:
             self.respond(status)
 

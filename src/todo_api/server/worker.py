@@ -9,6 +9,8 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import nsmallest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from todo_api.server.connection import Connection
@@ -76,6 +78,21 @@ class Worker:
         """A connection, for uvicorn."""
         self._connections = server_state.connections  # type: ignore[assignment] # uvicorn names its own protocols
         return Connection(self, config.loaded_app, server_state, app_state)
+
+    def has_room(self) -> bool:
+        """Whether another connection may be opened; the longest idle ones are closed for it.
+
+        So clients that open connections and ask for nothing do not keep others out. A sixteenth of
+        the limit is made free, so that not each new connection has all others looked at.
+        """
+        limit = self.limits.max_connections
+        if len(self._connections) < limit:
+            return True
+        idle = [(since, one) for one in self._connections if (since := one.idle_since) is not None]
+        for _, connection in nsmallest(max(1, limit // 16), idle, key=itemgetter(0)):
+            self._connections.discard(connection)
+            connection.transport.abort()
+        return bool(idle)
 
     def write_soon(self, cycle: ResponseCycle) -> None:
         """Write a response when the event-loop iteration is over, together with all others."""
