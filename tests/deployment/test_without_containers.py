@@ -1,4 +1,7 @@
-"""The examples for hosts without containers: a systemd unit, nginx and Caddy."""
+"""The examples for hosts without containers: a systemd unit, nginx and Caddy.
+
+tests/api/test_behind_proxies.py runs the last two.
+"""
 
 import re
 import shutil
@@ -7,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import free_port
 from todo_api.observability.tracing import LAST_EXPORT_SECONDS
 from todo_api.settings import Settings
 
@@ -41,18 +43,3 @@ def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, timeout=60, check=False)
 
     assert [line for line in done.stderr.splitlines() if "todo-api.service" in line] == []
-
-
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
-def test_nginx_accepts_the_example(tmp_path: Path) -> None:
-    site = (DEPLOY / "nginx.conf").read_text()
-    assert "listen 80;" in site
-    (tmp_path / "site.conf").write_text(site.replace("listen 80;", f"listen 127.0.0.1:{free_port()};"))
-    main = tmp_path / "nginx.conf"
-    main.write_text(
-        f"pid {tmp_path}/pid; error_log stderr; events {{}}\nhttp {{ access_log off; include {tmp_path}/site.conf; }}\n"
-    )
-    command = ["nginx", "-t", "-e", "stderr", "-p", str(tmp_path), "-c", str(main)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert done.returncode == 0, done.stderr
