@@ -20,7 +20,7 @@ from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import TracerProvider
 from pydantic import SecretStr
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from typing_extensions import override
 
 from todo_api import __version__, migrations, queries
@@ -63,28 +63,10 @@ class TodoApi(FastAPI):
     def __init__(self, middleware: Callable[..., ASGIApp], **options: Any) -> None:
         super().__init__(redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None, **options)
         self._middleware = middleware
-        self._traced = options["telemetry"]["tracing"]
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or the lifespan.
-
-        FastAPI would find out on each request whether to trace it, for 2 µs.
-        """
-        if self._traced or scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        if self.middleware_stack is None:
-            self.middleware_stack = self.build_middleware_stack()
-        scope["app"] = self
-        await self.middleware_stack(scope, receive, send)
 
     @override
     def build_middleware_stack(self) -> ASGIApp:
-        """All that a request meets.
-
-        Middleware that was added to the application, ours, the router.
-        """
+        """Added middleware, ours, and the router, in the order in which a request meets them."""
         if self.max_body_size is not None or self.root_path:
             raise TypeError("max_body_size and root_path of the application are not supported")
         router = AsyncExitStackMiddleware(self.router)

@@ -49,7 +49,7 @@ def test_router_behind_the_exit_stack_serves_and_lets_exceptions_pass() -> None:
 
 
 def test_application_serves_from_middleware_stack_and_opens_the_span_around_it() -> None:
-    """``TodoApi`` calls ``middleware_stack`` where nothing is traced, else it ends the span."""
+    """``TodoApi`` puts its own stack there, and ``complete_request_span`` fills the span in."""
     recording = []
 
     async def stack(scope: Any, receive: Any, send: Any) -> None:
