@@ -1,0 +1,1 @@
+"""Users divided among several databases: nginx's part, and the command that moves a user."""
