@@ -4,9 +4,11 @@ What the running service cannot show.
 """
 
 import ctypes
+import os
 import resource
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import uvicorn
 from todo_api.server import run
 from todo_api.server.listening import CannotListen, listen
 from todo_api.server.memory import give_back_memory, memory_limit, resident_bytes
-from todo_api.server.supervisor import Supervisor
+from todo_api.server.supervisor import ANSWERED, Supervisor
 
 
 @pytest.mark.parametrize(
@@ -145,16 +147,61 @@ class TestListening:
             listener.close()
 
 
-class TestHangup:
-    @pytest.fixture(autouse=True)
-    def handlers(self) -> Any:
-        """Every signal's handler is put back."""
-        names = [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, *(getattr(signal, f"SIG{x}") for x in HANDLED)]
-        before = {name: signal.getsignal(name) for name in names}
-        yield
-        for name, handler in before.items():
-            signal.signal(name, handler)
+@pytest.fixture
+def handlers() -> Any:
+    """Every signal's handler is put back."""
+    names = [signal.SIGHUP, signal.SIGTERM, signal.SIGINT, *(getattr(signal, f"SIG{x}") for x in HANDLED)]
+    before = {name: signal.getsignal(name) for name in names}
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
 
+
+@pytest.mark.usefixtures("handlers")
+class TestStart:
+    """Of a worker; here one that does not answer is given no time at all, once it has answered."""
+
+    @pytest.fixture
+    def supervisor(self) -> Iterator[Supervisor]:
+        supervisor = Supervisor(uvicorn.Config(ignore, log_config=None, workers=1, timeout_worker_healthcheck=0), [])
+        supervisor.init_processes()
+        yield supervisor
+        supervisor.terminate_all()
+        supervisor.join_all()
+
+    def test_that_takes_longer_than_a_check_is_not_broken_off(self, supervisor: Supervisor) -> None:
+        (first,) = supervisor.processes
+        while supervisor._wait_until.get(first) != ANSWERED:
+            supervisor.keep_subprocess_alive()
+            assert supervisor.processes == [first]
+
+        os.kill(first.pid or 0, signal.SIGSTOP)
+        supervisor.keep_subprocess_alive()
+        assert supervisor.processes != [first]
+
+    def test_that_does_not_end_is_broken_off(self, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("todo_api.server.supervisor.START_SECONDS", 0)
+        (first,) = supervisor.processes
+        os.kill(first.pid or 0, signal.SIGSTOP)
+        supervisor.keep_subprocess_alive()
+
+        assert supervisor.processes != [first]
+
+    def test_that_fails_is_noticed_at_once(self, supervisor: Supervisor) -> None:
+        (first,) = supervisor.processes
+        os.kill(first.pid or 0, signal.SIGKILL)
+        first.join()
+        supervisor.keep_subprocess_alive()
+
+        assert supervisor.processes != [first]
+
+
+async def ignore(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers nothing."""
+
+
+@pytest.mark.usefixtures("handlers")
+class TestHangup:
     def test_stops_the_supervisor(self) -> None:
         supervisor = Supervisor(uvicorn.Config("app", log_config=None), [])
         signal.raise_signal(signal.SIGHUP)

@@ -97,5 +97,16 @@ def test_method_that_is_overridden_or_called_takes_no_argument(owner: type, name
     assert list(inspect.signature(getattr(owner, name)).parameters) == ["self"]
 
 
+def test_worker_that_is_asked_by_its_pipe_answers_once_it_runs() -> None:
+    process = supervisors.multiprocess.Process(uvicorn.Config("app"), [])
+
+    process.parent_conn.send(b"ping")
+    assert not process.parent_conn.poll()
+    process.pong()
+    assert process.parent_conn.recv() is False  # not started, but there
+    process.child_conn.close()
+    process.child_conn.close()
+
+
 def test_failed_start_is_told_by_the_exit_status() -> None:
     assert STARTUP_FAILURE == 3

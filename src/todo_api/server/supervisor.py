@@ -2,15 +2,23 @@
 
 import signal
 import socket
+import time
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import uvicorn
 from typing_extensions import override
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 HEALTHCHECK_SECONDS: Final = 10
-"""A worker that does not answer its supervisor for so long is replaced; on a busy machine a start
-takes a while."""
+"""A worker that does not answer its supervisor for so long is replaced."""
+
+START_SECONDS: Final = 120
+"""The same for a worker that has not answered yet. With a tenth of a core to run on, a start takes
+half a minute, and the next one no less."""
+
+ANSWERED: Final = -1.0
 
 
 class Supervisor(Multiprocess):
@@ -19,6 +27,7 @@ class Supervisor(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         hangup = signal.getsignal(signal.SIGHUP)
         super().__init__(config, sockets)
+        self._wait_until: WeakKeyDictionary[Process, float] = WeakKeyDictionary()
         if hangup is signal.SIG_IGN:  # under nohup it stays ignored
             signal.signal(signal.SIGHUP, hangup)
 
@@ -26,11 +35,29 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Replace workers that are gone or do not answer.
 
-        One that dies during the check, at once.
+        One that dies during the check, at once; one that is starting, after ``START_SECONDS``.
+        Those that are starting are not waited for, so that signals are heard meanwhile.
         """
         for process in self.processes:
             process.child_conn.close()  # the worker's end: as long as it is open here, too, no end is noticed
+        starting = [process for process in self.processes if self._is_starting(process)]
+        self.processes = [process for process in self.processes if process not in starting]
         super().keep_subprocess_alive()
+        self.processes += starting
+
+    def _is_starting(self, process: Process) -> bool:
+        """Whether a worker runs, has not answered yet, and has time left to."""
+        try:
+            if process not in self._wait_until:
+                self._wait_until[process] = time.monotonic() + START_SECONDS
+                process.parent_conn.send(b"ping")
+            if self._wait_until[process] != ANSWERED and process.parent_conn.poll():
+                process.parent_conn.recv()
+                self._wait_until[process] = ANSWERED
+                return True  # just so; it is asked again with the others next time
+        except (OSError, EOFError):  # it ended
+            return False
+        return time.monotonic() < self._wait_until[process]
 
     @override
     def terminate_all(self) -> None:
