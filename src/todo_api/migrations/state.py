@@ -46,8 +46,7 @@ def role_missing(login: str) -> str:
 def not_a_member(login: str) -> str:
     """The sentence for a login that may not assume our role."""
     return (
-        f"The login {login} may not assume the role {queries.ROLE}: "
-        f"as an administrator run `GRANT {queries.ROLE} TO {login};`."
+        f"The login may not assume the role {queries.ROLE}: as an administrator run `GRANT {queries.ROLE} TO {login};`."
     )
 
 
@@ -60,7 +59,12 @@ def newer(revision: str) -> str:
 
 
 class DatabaseUnusable(Exception):
-    """The database answers, but cannot be used; the message says why and what helps."""
+    """The database answers, but cannot be used. The message says why: and then what helps."""
+
+    @property
+    def reason(self) -> str:
+        """Why, without what helps: that names logins, schemas and commands, for operators alone."""
+        return f"{str(self).partition(': ')[0]}."
 
 
 async def check(pool: Pool, head: str) -> bool:
@@ -78,7 +82,7 @@ async def check(pool: Pool, head: str) -> bool:
         if schema is None:
             raise DatabaseUnusable("The database is not migrated: run `todo-api migrate`.") from None
         raise DatabaseUnusable(
-            f"The tables are in the schema {schema}, and the login {login} does not look there: "
+            "The tables are in a schema where the login does not look: "
             f"run `ALTER ROLE {login} SET search_path = {schema}`."
         ) from None
     check_encoding(encoding)

@@ -88,7 +88,7 @@ async def ready(request: Request) -> Ready:
         return Ready(status="ok", read_only=await readiness.require())
     except state.DatabaseUnusable as error:
         observe(DatabaseFailed(str(error)))
-        raise Problem(503, str(error)) from None
+        raise Problem(503, error.reason) from None
 
 
 @metrics_router.get(
