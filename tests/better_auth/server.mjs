@@ -1,9 +1,9 @@
 // A real Better Auth server for tests: sign-up by e-mail and password, the JWT plugin, everything in memory.
 //
-// SIGN_IN_PORT, SIGN_IN_ALGORITHM (EdDSA unless set), SIGN_IN_SECRET and SIGN_IN_ORIGIN say how; with
-// SIGN_IN_JWKS_COOKIE=1 the cookie cache is signed with the JWKS. Besides /api/auth it has two addresses for
-// tests: POST /test/rotate lets the present signing key expire, so that the next signing makes another;
-// GET /test/link answers the token of the last e-mail verification link.
+// SIGN_IN_PORT, SIGN_IN_SECRET and SIGN_IN_ORIGIN say how; with SIGN_IN_JWKS_COOKIE=1 the cookie cache is signed
+// with the JWKS. Besides /api/auth it has two addresses for tests: POST /test/rotate/ALGORITHM lets the present
+// signing key expire, so that the next signing makes another, of that algorithm; GET /test/link answers the token
+// of the last e-mail verification link.
 
 import { createServer } from "node:http";
 import { betterAuth } from "better-auth";
@@ -12,7 +12,7 @@ import { toNodeHandler } from "better-auth/node";
 import { bearer, jwt } from "better-auth/plugins";
 
 const port = Number(process.env.SIGN_IN_PORT);
-const alg = process.env.SIGN_IN_ALGORITHM ?? "EdDSA";
+const keyPairConfig = { alg: "EdDSA" }; // Better Auth's default
 const baseURL = process.env.SIGN_IN_ORIGIN ?? `http://127.0.0.1:${port}`;
 const memory = { user: [], session: [], account: [], verification: [], jwks: [] };
 let link = "";
@@ -31,12 +31,13 @@ const auth = betterAuth({
     },
   },
   session: { cookieCache: { enabled: true, strategy: "jwt", maxAge: 300 } },
-  plugins: [bearer(), jwt({ jwks: { keyPairConfig: { alg } }, sessionCookieCache: !!process.env.SIGN_IN_JWKS_COOKIE })],
+  plugins: [bearer(), jwt({ jwks: { keyPairConfig }, sessionCookieCache: !!process.env.SIGN_IN_JWKS_COOKIE })],
 });
 
 const handler = toNodeHandler(auth);
 const server = createServer((request, response) => {
-  if (request.method === "POST" && request.url === "/test/rotate") {
+  if (request.method === "POST" && request.url.startsWith("/test/rotate/")) {
+    keyPairConfig.alg = request.url.split("/").pop();
     for (const key of memory.jwks) key.expiresAt ??= new Date(Date.now() - 1000);
     response.writeHead(204).end();
   } else if (request.url === "/test/link") {
