@@ -209,9 +209,11 @@ async def _first_done(*works: Awaitable[None]) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def socket_of(url: str) -> str:
-    """The path of the Unix socket that a PostgreSQL URL names."""
-    return f"{conninfo_to_dict(url)['host']}/.s.PGSQL.5432"
+def address_of(url: str) -> Address:
+    """Where the PostgreSQL of a URL listens: the path of its Unix socket, or its host and port."""
+    parts = conninfo_to_dict(url)
+    host, port = str(parts["host"]), int(parts.get("port") or 5432)
+    return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
 
 
 def url_through(port: int, url: str) -> str:
@@ -224,7 +226,7 @@ def url_through(port: int, url: str) -> str:
 @contextmanager
 def proxying(url: str, *, port: int = 0) -> Iterator[Proxy]:
     """A running proxy in front of the PostgreSQL that ``url`` names."""
-    proxy = Proxy(socket_of(url), port=port)
+    proxy = Proxy(address_of(url), port=port)
     proxy.start()
     try:
         yield proxy

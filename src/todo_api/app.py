@@ -11,6 +11,7 @@ import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +32,7 @@ from todo_api.middleware.cors import Cors
 from todo_api.middleware.errors import HANDLERS
 from todo_api.middleware.fair_queue import FairQueue
 from todo_api.middleware.request import RequestMiddleware
+from todo_api.migrations import distribution
 from todo_api.observability import METRICS, tracing
 from todo_api.planned.dispatch import Dispatch
 from todo_api.routes import health, tasks
@@ -40,6 +42,10 @@ from todo_api.settings import Settings
 from todo_api.tokens import JwksClient, Verifier
 
 PREAMBLE = compile_statement(queries.TRANSACTION_PREAMBLE)
+CITUS_PREAMBLE = compile_statement(distribution.TRANSACTION_PREAMBLE)
+CITUS_SHARED_TIMEOUT_MILLISECONDS = 250
+"""On Citus a statement takes several messages between two nodes, and time while they connect."""
+
 ALIASES = {
     "/api/tasks": "/api/{user_id}/tasks",
     "/api/tasks/{id}": "/api/{user_id}/tasks/{id}",
@@ -160,11 +166,12 @@ def _lifespan(
         else:
             url = await asyncio.to_thread(_start_local, settings.data_dir, local)
         database = _database(settings, url, spans)
+        readiness = health.Readiness(database, schema_head, distributed=settings.database_citus)
         _spare_the_collector()
         _end_with_the_parent()
         try:
             # What requests find in their state:
-            yield {"database": database, "readiness": health.Readiness(database, schema_head)}
+            yield {"database": database, "readiness": readiness}
         finally:
             METRICS.write()
             await database.close()
@@ -185,8 +192,17 @@ def _database(settings: Settings, url: str, spans: tracing.Provider | None) -> P
         statement_timeout_milliseconds=settings.statement_timeout_milliseconds,
         pending=settings.database_pending_limit,
     )
+    if settings.database_citus:
+        limits = replace(limits, shared_timeout_milliseconds=CITUS_SHARED_TIMEOUT_MILLISECONDS)
     pool = Pool if spans is None else partial(tracing.TracedPool, provider=spans)
-    return pool(url, preamble=PREAMBLE, application_name="todo-api", pooled=settings.pooled, limits=limits)
+    return pool(url, **pool_options(settings), application_name="todo-api", limits=limits)
+
+
+def pool_options(settings: Settings) -> dict[str, Any]:
+    """How the database wants to be spoken to, for a ``Pool``."""
+    if settings.database_citus:
+        return {"preamble": CITUS_PREAMBLE, "transaction_block": True, "pooled": settings.pooled}
+    return {"preamble": PREAMBLE, "pooled": settings.pooled}
 
 
 def _start_local(directory: Path, stack: ExitStack) -> str:

@@ -38,8 +38,7 @@ def age(url: str, user: User, key: str, hours: float) -> None:
     """Let a key be older than it is."""
     with psycopg.connect(url) as connection:
         connection.execute(
-            "UPDATE idempotency_keys SET created_at = created_at - %s * interval '1 hour'"
-            " WHERE user_id = %s AND key = %s",
+            "UPDATE idempotency_keys SET created_at = now() - %s * interval '1 hour' WHERE user_id = %s AND key = %s",
             [hours, user.id, key],
         )
 

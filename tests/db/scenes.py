@@ -68,7 +68,7 @@ def play(scene: Coroutine[Any, Any, None], loop: Loop = EventLoop) -> None:
 
 def new_pool(url: str, **options: Any) -> Pool:
     """A pool as the service makes it; to be closed."""
-    return Pool(url, preamble=PREAMBLE, application_name="todo-api", **options)
+    return Pool(url, **{"preamble": PREAMBLE, "application_name": "todo-api", **options})
 
 
 PATIENT = {

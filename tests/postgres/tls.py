@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.harness import PATIENCE_SECONDS, free_port, wait_for
 from tests.postgres.server import PROGRAMS, initialised
-from tests.proxies import socket_of
+from tests.proxies import address_of
 from todo_api.local.programs import environment
 
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -123,7 +123,7 @@ def _front(postgres: str, certificates: Path) -> Iterator[int]:
                 with client, socket.socket(socket.AF_UNIX) as server:
                     assert client.recv(8) == SSL_REQUEST
                     client.sendall(b"S")
-                    server.connect(socket_of(postgres))
+                    server.connect(address_of(postgres))
                     with context.wrap_socket(client, server_side=True) as secure:
                         back = threading.Thread(target=_forward, args=(server, secure))
                         back.start()

@@ -274,6 +274,11 @@ class TestMigrate:
         assert main(["migrate"]) == 0
         assert tables(empty) == OURS
 
+    def test_embedded_database_is_not_distributed(self) -> None:
+        assert ended("migrate", "--distribute") == (
+            "--distribute needs a Citus cluster: set DATABASE_URL to its coordinator."
+        )
+
     def test_unreachable_database_is_one_sentence_without_the_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter2@127.0.0.1:1/todo")  # pragma: allowlist secret
         words = ended("migrate")

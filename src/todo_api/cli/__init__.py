@@ -96,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=token.run)
 
     command = commands.add_parser("migrate", help="bring the database's schema up to date; waits for another migration")
+    command.add_argument(
+        "--distribute", action="store_true", help="distribute the tables over the Citus cluster of DATABASE_URL, too"
+    )
     command.set_defaults(run=migrate.run)
 
     command = commands.add_parser(

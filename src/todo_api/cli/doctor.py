@@ -23,7 +23,7 @@ import psycopg
 from dotenv import dotenv_values
 
 from todo_api import migrations
-from todo_api.app import PREAMBLE, make_verifier
+from todo_api.app import make_verifier, pool_options
 from todo_api.db import DatabaseError, Pool
 from todo_api.local import postgres
 from todo_api.migrations import state
@@ -145,9 +145,9 @@ async def _examine_database(settings: Settings, url: str) -> list[Finding]:
             others = await other_members(connection)
     except psycopg.Error as error:
         return [Finding(ok=False, what=f"The database cannot be reached: {str(error).partition(chr(10))[0]}.")]
-    database = Pool(url, preamble=PREAMBLE, application_name="todo-api doctor", pooled=settings.pooled)
+    database = Pool(url, **pool_options(settings), application_name="todo-api doctor")
     try:
-        read_only = await state.check(database, migrations.head())
+        read_only = await state.check(database, migrations.head(), distributed=settings.database_citus)
     except state.DatabaseUnusable as error:
         return [Finding(ok=False, what=str(error))]
     except DatabaseError as error:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from todo_api.migrations import protection
+from todo_api.migrations import distribution, protection
 from todo_api.migrations.state import DatabaseUnusable, check_encoding, newer
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def head() -> str:
     return max(path.name for path in SCRIPTS.glob("versions/[0-9]*.py")).partition("_")[0]
 
 
-def upgrade(url: str, *, login: str | None = None) -> None:
+def upgrade(url: str, *, login: str | None = None, distribute: bool = False) -> None:
     """Bring the database at ``url`` to ``head``, with its role, policies and grants.
 
     All in one transaction.
@@ -48,6 +48,7 @@ def upgrade(url: str, *, login: str | None = None) -> None:
     Args:
         url: of a login that owns the tables, or will.
         login: as whom the service will connect, if that is another.
+        distribute: distribute the tables over the Citus cluster whose coordinator ``url`` names.
 
     Raises:
         MigrationFailed: the database is out of reach, unusable, or its login lacks a right.
@@ -66,6 +67,7 @@ def upgrade(url: str, *, login: str | None = None) -> None:
             _check_revision(connection)
             command.upgrade(config, "head")
             protection.ensure_policies(connection)
+            distribution.ensure_distribution(connection, wanted=distribute)
     except DatabaseUnusable as error:
         raise MigrationFailed(str(error)) from None
     except (DBAPIError, psycopg.Error, CommandError) as error:

@@ -68,13 +68,13 @@ def ensure_role(connection: Connection, login: str | None) -> None:
     if privileged:
         raise DatabaseUnusable(ROLE_PRIVILEGED)
     if privileged is None:
-        _try(connection, f"CREATE ROLE {ROLE} NOLOGIN")
+        attempt(connection, f"CREATE ROLE {ROLE} NOLOGIN")
     if connection.scalar(ROLE_STATE, {"role": ROLE}) is None:
         raise DatabaseUnusable(role_missing(_quoted(connection, own)))
     for name in dict.fromkeys([own, login or own]):
         if connection.scalar(IS_MEMBER, {"login": name, "role": ROLE}) is False:
             quoted = _quoted(connection, name)
-            if not _try(connection, f"GRANT {ROLE} TO {quoted}"):
+            if not attempt(connection, f"GRANT {ROLE} TO {quoted}"):
                 raise DatabaseUnusable(not_a_member(quoted))
 
 
@@ -117,7 +117,7 @@ async def other_members(connection: AsyncConnection) -> str:
     )
 
 
-def _try(connection: Connection, statement: str) -> bool:
+def attempt(connection: Connection, statement: str) -> bool:
     """Execute a statement; whether this login may."""
     try:
         with connection.begin_nested():

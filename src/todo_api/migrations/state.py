@@ -6,7 +6,7 @@
 from sqlalchemy import text
 
 from todo_api import queries
-from todo_api.db import Pool, SchemaMissing, compile_statement
+from todo_api.db import DatabaseError, Pool, SchemaMissing, StatementFailed, Unavailable, compile_statement
 
 # For a database without our tables, at least where anybody would look for them.
 STRANGE_STATE = compile_statement(
@@ -16,11 +16,15 @@ STRANGE_STATE = compile_statement(
             SELECT string_agg(quote_ident(nspname), ', ' ORDER BY nspname)
             FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
             WHERE relname = 'todo_api_version' AND relkind = 'r'
-        )
+        ), to_regproc('todo_api_citus.assume_user') IS NOT NULL
         """
     )
 )
 SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
+# Of distributed tables: the node that would have the user's rows says who the user is.
+USER_AT_ITS_NODE = compile_statement(
+    text(f"SELECT current_setting('{queries.USER_SETTING}', true), count(*) FROM users WHERE id = CAST(:owner AS text)")  # noqa: S608 - ours
+)
 REVISION = compile_statement(text("SELECT version_num FROM todo_api_version"))
 ROLE_STATE = compile_statement(
     text(f"SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = '{queries.ROLE}'")  # noqa: S608 - ours
@@ -31,6 +35,25 @@ ROLE_PRIVILEGED = (
     f"as another administrator run `ALTER ROLE {queries.ROLE} RENAME TO {queries.ROLE}_admin`, "
     "use that name where you log in with it, then run `todo-api migrate`."
 )
+DISTRIBUTED = "The tables are distributed over the nodes of a Citus cluster: set DATABASE_CITUS=true."
+NOT_DISTRIBUTED = (
+    "DATABASE_CITUS is true, and the tables are not distributed: run `todo-api migrate --distribute`, or unset it."
+)
+USER_LOST = (
+    "The nodes of the Citus cluster are not told whose request they serve, so they serve none: "
+    "let DATABASE_URL name the coordinator, run `todo-api migrate`, and put no pooler between the nodes."
+)
+NODE_UNREACHABLE = (
+    f"The Citus coordinator cannot log in at a worker as {queries.ROLE}: is the worker up, and does its pg_hba.conf "
+    "(or pg_dist_authinfo on the coordinator) allow it?"
+)
+PROBE = "todo-api"
+"""A user to ask the nodes about."""
+
+NO_FUNCTION = {"SQLSTATE 3F000", "SQLSTATE 42883"}
+"""What PostgreSQL answers where the function is missing that begins transactions on Citus."""
+
+NO_SUCH_SETTING = "SQLSTATE 42704"
 NO_SUCH_ROLE = "SQLSTATE 22023"
 """What PostgreSQL answers to a SET ROLE whose role is missing."""
 
@@ -67,8 +90,13 @@ class DatabaseUnusable(Exception):
         return f"{str(self).partition(': ')[0]}."
 
 
-async def check(pool: Pool, head: str) -> bool:
+async def check(pool: Pool, head: str, *, distributed: bool = False) -> bool:
     """Check that the database can serve the revision ``head``; whether it is read-only.
+
+    Args:
+        pool: to the database.
+        head: the revision.
+        distributed: whether ``pool`` takes the tables for distributed ones.
 
     Raises:
         DatabaseUnusable: it cannot.
@@ -76,15 +104,15 @@ async def check(pool: Pool, head: str) -> bool:
     """
     try:
         ((at_head, protected, encoding, read_only),) = await pool.run(SCHEMA_STATE, "", head=head)
-    except SchemaMissing:
-        encoding, login, schema = await _look_around(pool)
-        check_encoding(encoding)
-        if schema is None:
-            raise DatabaseUnusable("The database is not migrated: run `todo-api migrate`.") from None
-        raise DatabaseUnusable(
-            "The tables are in a schema where the login does not look: "
-            f"run `ALTER ROLE {login} SET search_path = {schema}`."
-        ) from None
+        if distributed and await pool.run(USER_AT_ITS_NODE, PROBE) != [(PROBE, 0)]:
+            raise DatabaseUnusable(USER_LOST)
+    except (SchemaMissing, StatementFailed) as error:
+        await _explain(error, pool, distributed=distributed)
+        raise
+    except Unavailable as error:
+        if distributed and error.reason.startswith("SQLSTATE 08"):
+            raise DatabaseUnusable(NODE_UNREACHABLE) from None
+        raise
     check_encoding(encoding)
     if not at_head:
         ((revision,),) = await pool.run(REVISION, "")
@@ -100,14 +128,32 @@ async def check(pool: Pool, head: str) -> bool:
     return bool(read_only)
 
 
-async def _look_around(pool: Pool) -> tuple[str, str, str | None]:
-    """The encoding, the login, and the schema in which our tables are, if any."""
+async def _explain(error: DatabaseError, pool: Pool, *, distributed: bool) -> None:
+    """Find out why the database rejects ``SCHEMA_STATE``.
+
+    Raises:
+        DatabaseUnusable: with the reason, if it is the database.
+    """
     try:
-        ((encoding, login, schema),) = await pool.run(STRANGE_STATE, "")
-    except SchemaMissing as error:  # not even the transaction's preamble succeeds
-        sentence = role_missing if error.reason == NO_SUCH_ROLE else not_a_member
+        ((encoding, login, schema, are_distributed),) = await pool.run(STRANGE_STATE, "")
+    except SchemaMissing as missing:  # not even the transaction's preamble succeeds
+        if missing.reason in NO_FUNCTION:
+            raise DatabaseUnusable(NOT_DISTRIBUTED) from None
+        sentence = role_missing if missing.reason == NO_SUCH_ROLE else not_a_member
         raise DatabaseUnusable(sentence(pool.login)) from None
-    return encoding, login, schema
+    check_encoding(encoding)
+    if are_distributed and not distributed:
+        raise DatabaseUnusable(DISTRIBUTED)
+    if error.reason == NO_SUCH_SETTING:
+        raise DatabaseUnusable(USER_LOST)
+    if isinstance(error, StatementFailed):
+        return
+    if schema is None:
+        raise DatabaseUnusable("The database is not migrated: run `todo-api migrate`.")
+    raise DatabaseUnusable(
+        "The tables are in a schema where the login does not look: "
+        f"run `ALTER ROLE {login} SET search_path = {schema}`."
+    )
 
 
 def check_encoding(encoding: str) -> None:

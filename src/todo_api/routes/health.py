@@ -39,9 +39,10 @@ class Readiness:
     ``/ready`` needs no token, so a request must not cost a round trip each time.
     """
 
-    def __init__(self, database: Pool, schema_head: str) -> None:
+    def __init__(self, database: Pool, schema_head: str, *, distributed: bool = False) -> None:
         self._database = database
         self._schema_head = schema_head
+        self._distributed = distributed
         self._ready_until = -inf
         self._check: asyncio.Task[bool] | None = None
 
@@ -57,7 +58,7 @@ class Readiness:
         return await asyncio.shield(self._check)
 
     async def _look(self) -> bool:
-        read_only = await state.check(self._database, self._schema_head)
+        read_only = await state.check(self._database, self._schema_head, distributed=self._distributed)
         self._ready_until = self._loop_time() + READY_SECONDS
         return read_only
 

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         description="true behind PgBouncer in transaction mode: nothing is prepared on the server. "
         "Unset: true when the host name contains -pooler.",
     )
+    database_citus: bool = Field(
+        default=False,
+        description="true where `todo-api migrate --distribute` has distributed the tables over a Citus cluster; "
+        "DATABASE_URL names its coordinator.",
+    )
     database_connections: int = Field(4, ge=1, le=100, description="connections per worker, at most.")
     database_connect_timeout_seconds: int = Field(
         15, ge=2, le=60, description="how long one attempt to connect may take; a database that wakes up needs it."
