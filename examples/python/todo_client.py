@@ -19,6 +19,7 @@ MAX_RETRIES = 5
 MAX_CONNECT_RETRIES = 2  # a wrong address is not cured by waiting
 MAX_PAUSE_SECONDS = 30.0
 UNAVAILABLE = {502, 503, 504}
+NOT_OURS = "The response is not one of the Todo API."
 
 
 class Task(TypedDict):
@@ -46,9 +47,10 @@ class Problem(Exception):
 
     def __init__(self, response: httpx.Response) -> None:
         """Read the response, which a gateway may have sent instead of the service."""
-        is_problem = response.headers.get("Content-Type", "").startswith("application/problem+json")
-        body = response.json() if is_problem else {}
-        super().__init__(body.get("detail") or f"The service answered with status {response.status_code}.")
+        given = _json(response)
+        body = given if isinstance(given, dict) else {}
+        answered = f"The service answered with status {response.status_code}."
+        super().__init__(body.get("detail") or (NOT_OURS if response.is_success else answered))
         self.status = response.status_code
         self.code: str = body.get("code", "unknown")
         self.request_id = response.headers.get("X-Request-ID", "")
@@ -114,7 +116,7 @@ class TodoClient(_Tasks):
         cursor: str | None = ""
         while cursor is not None:
             page = self._send(**self._list(query, cursor))
-            yield from page.json()
+            yield from _tasks(page)
             cursor = _cursor(page)
 
     def create(self, title: str, description: str | None = None, *, key: str | None = None) -> Task:
@@ -169,7 +171,7 @@ class AsyncTodoClient(_Tasks):
         cursor: str | None = ""
         while cursor is not None:
             page = await self._send(**self._list(query, cursor))
-            for task in page.json():
+            for task in _tasks(page):
                 yield task
             cursor = _cursor(page)
 
@@ -237,5 +239,22 @@ def _cursor(page: httpx.Response) -> str | None:
 
 
 def _task(response: httpx.Response) -> Task:
-    task: Task = response.json()
+    task: Task = _json(response)
+    if not isinstance(task, dict):
+        raise Problem(response)
     return task
+
+
+def _tasks(response: httpx.Response) -> list[Task]:
+    tasks: list[Task] = _json(response)
+    if not isinstance(tasks, list):
+        raise Problem(response)
+    return tasks
+
+
+def _json(response: httpx.Response) -> Any:
+    """What the body holds; None for a page, with which many a web server answers every path."""
+    try:
+        return response.json()
+    except ValueError:
+        return None

@@ -236,6 +236,19 @@ class TestClient:
         assert (str(caught.value), caught.value.code) == ("title: must not be blank", "invalid_request")
         assert caught.value.request_id == "1"
 
+    @pytest.mark.parametrize(("status", "body"), [(200, "<p>"), (200, "null"), (400, "<p>"), (400, "[]")])
+    @pytest.mark.parametrize(("method", "arguments"), [("list", ()), ("create", ("Buy milk",))])
+    def test_response_of_another_server_is_a_problem(
+        self, ways: Ways, method: str, arguments: tuple[str, ...], status: int, body: str
+    ) -> None:
+        with (
+            network(answer(status, body, Content_Type="application/problem+json")) as playing,
+            pytest.raises(ways.module.Problem) as caught,
+        ):
+            ways.call(playing.url, method, *arguments)
+
+        assert caught.value.status == status
+
     def test_long_retry_after_is_left_to_the_caller(self, ways: Ways) -> None:
         with network(answer(503, "{}", Retry_After="31")) as playing, pytest.raises(ways.module.Problem):
             ways.call(playing.url, "list")
