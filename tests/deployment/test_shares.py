@@ -19,6 +19,8 @@ import pytest
 from deploy.shares.move import MovedUsers
 
 from tests.faults.load import PATIENCE_SECONDS, SEED, Load, judge, rows_of
+from tests.faults.postgres import own_postgres
+from tests.faults.test_failover import promote, streaming_from
 from tests.harness import Server, User, cloned_database, free_port, serving, token, wait_for
 
 PROJECT = Path(__file__).parents[2]
@@ -218,6 +220,29 @@ class TestDivision:
         assert (
             httpx.get(f"{shares.url}/api/tasks", headers={"Authorization": f"Bearer a.{payload}.c"}).status_code == 401
         )
+
+
+def test_every_user_finds_their_tasks_when_a_promoted_standby_becomes_the_second_share(tmp_path: Path) -> None:
+    with own_postgres() as primary, streaming_from(primary) as standby, ExitStack() as stack:
+        with serving(tmp_path / "before", DATABASE_URL=primary.url) as only:
+            before = {user.id: user.create(user.id) for user in (only.user() for _ in range(12))}
+        promote(standby)
+        primary.execute("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+        databases = {"a": primary.url, "b": standby.url}
+        for number, database in enumerate(databases.values()):
+            part_numbers(database, number)
+        a, b = (stack.enter_context(serving(tmp_path / name, DATABASE_URL=url)) for name, url in databases.items())
+        url, command = stack.enter_context(nginx(tmp_path, a, b))
+        shares = Shares(url, databases, tmp_path, command, stack)
+        users = {user_id: shares.user(user_id) for user_id in before}
+        after = {user_id: user.create("second") for user_id, user in users.items()}
+
+        for user_id, user in users.items():
+            assert user.http.get(user.base).json() == [after[user_id], before[user_id]]
+        assert len({task["id"] for task in after.values()}) == len(after)
+        rows = [{user_id for user_id in users if len(rows_of(user_id, url)) == 2} for url in databases.values()]
+        assert rows[0]
+        assert rows[1] == set(users) - rows[0]
 
 
 class TestMove:
