@@ -15,14 +15,12 @@ from sqlalchemy import (
     Interval,
     Text,
     Update,
-    and_,
     any_,
     bindparam,
     cast,
     func,
     literal_column,
     or_,
-    table,
     text,
     true,
     tuple_,
@@ -276,20 +274,3 @@ The search path becomes the one that the login begins with, which NULL restores:
 another client may have changed it (what pg_dump writes begins by emptying it). In it ``$user`` is
 the login, as it is for migrations; once the role is assumed, PostgreSQL would take it for the role.
 """
-
-SCHEMA_STATE = select(
-    (literal_column("version_num", Text) == bindparam("head", type_=Text)).label("at_head"),
-    and_(
-        func.row_security_active(literal_column("'users'")),
-        func.row_security_active(literal_column("'tasks'")),
-        func.row_security_active(literal_column("'idempotency_keys'")),
-        ~select(Task.id).exists(),
-        ~select(User.id).exists(),
-        ~select(IdempotencyKey.key).exists(),
-    ).label("protected"),
-    func.current_setting(literal_column("'server_encoding'")).label("encoding"),
-    func.pg_is_in_recovery().label("read_only"),
-).select_from(table("todo_api_version"))
-"""Whether the schema is at ``head``, whether row-level security shows nobody's rows to nobody, the
-database's encoding, and whether it is a standby, which can only be read. Binds ``head``; run it for
-the user ''."""

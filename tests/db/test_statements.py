@@ -10,12 +10,13 @@ from sqlmodel import select
 from tests.db.scenes import opened, play
 from todo_api import queries
 from todo_api.db import Pool, compile_statement
+from todo_api.migrations.state import SELECT_SCHEMA_STATE
 from todo_api.models import Task
 
 MAX_NAME_BYTES = 63
 """What PostgreSQL keeps of a name (NAMEDATALEN - 1)."""
 
-READS = {"SELECT_TASK": queries.SELECT_TASK, "list": queries.select_tasks(), "SCHEMA_STATE": queries.SCHEMA_STATE}
+READS = {"SELECT_TASK": queries.SELECT_TASK, "list": queries.select_tasks(), "SCHEMA_STATE": SELECT_SCHEMA_STATE}
 WRITES = {
     name: statement
     for name, statement in vars(queries).items()

@@ -1,5 +1,6 @@
 """What a contributor is told to run exists, and the lists that people keep are complete."""
 
+import importlib.util
 import json
 import re
 import tomllib
@@ -103,3 +104,36 @@ def test_manifests_name_the_version(path: Path) -> None:
     images = re.findall(r"image: registry\.example\.com/todo-api:(\S+)", path.read_text())
 
     assert set(images) <= {version}
+
+
+GUIDES = [PROJECT / "docs/add-a-field.md", PROJECT / "docs/add-an-endpoint.md"]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_lines_that_a_guide_changes_are_there(guide: Path) -> None:
+    sections = re.split(r"^## ", guide.read_text(), flags=re.MULTILINE)
+    found = [re.match(r"\d\. `([\w/.]+)`.*?```diff\n(.*?)```", section, re.DOTALL) for section in sections]
+    steps = [match.groups() for match in found if match is not None]
+
+    assert steps
+    for path, diff in steps:
+        present = (PROJECT / "src/todo_api" / path).read_text()
+        old = {line[1:].strip() for line in diff.splitlines() if line[:1] in {" ", "-"}} - {"…"}
+        assert [line for line in old if line not in present] == [], path
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_names_that_a_guide_uses_exist(guide: Path) -> None:
+    text = guide.read_text()
+    imported = re.findall(r"^from ((?:todo_api|tests)[\w.]*) import (.+)$", text, re.MULTILINE)
+    missing = [
+        f"{module}.{name}"
+        for module, names in imported
+        for name in names.split(", ")
+        if not hasattr(importlib.import_module(module), name) and not importlib.util.find_spec(f"{module}.{name}")
+    ]
+    tests = "".join(path.read_text() for path in PROJECT.glob("tests/**/test_*.py"))
+    named = re.findall(r"`(test_\w+)`", text)
+
+    assert missing == []
+    assert [name for name in named if f"def {name}(" not in tests] == []

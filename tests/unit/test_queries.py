@@ -15,6 +15,7 @@ from tests.db.scenes import new_pool
 from todo_api import migrations, queries
 from todo_api.db import Value, compile_statement
 from todo_api.migrations import engine_for
+from todo_api.migrations.state import SELECT_SCHEMA_STATE
 from todo_api.models import Task
 from todo_api.routes.search_pattern import search_pattern
 
@@ -500,7 +501,7 @@ class TestSchemaState:
         async def once() -> list[Any]:
             database = new_pool(url)
             try:
-                return await database.run(compile_statement(queries.SCHEMA_STATE), "", head=head)
+                return await database.run(compile_statement(SELECT_SCHEMA_STATE), "", head=head)
             finally:
                 await database.close()
 
@@ -526,7 +527,7 @@ class TestSchemaState:
         engine = engine_for(worker_database)
         with Session(engine) as session:
             heads = [
-                session.execute(queries.SCHEMA_STATE, {"head": head}).one().at_head
+                session.execute(SELECT_SCHEMA_STATE, {"head": head}).one().at_head
                 for head in (migrations.head(), "9999")
             ]
 

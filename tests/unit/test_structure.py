@@ -26,7 +26,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 SELDOM_NEEDED = {"alembic", "alembic.util", "alembic.config", "todo_api.tokens.jwks_download"}
 PROTECTED = "/api/{user_id}"
 STARTS: tuple[Literal["first", "cursor", "offset"], ...] = ("first", "cursor", "offset")
-OF_NO_OWNER = {"SCHEMA_STATE", "TRANSACTION_PREAMBLE"}
+OF_NO_OWNER = {"TRANSACTION_PREAMBLE"}
 STATEMENTS = {
     name: statement
     for name, statement in vars(queries).items()

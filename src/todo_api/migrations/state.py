@@ -3,10 +3,29 @@
 ``/ready`` and ``todo-api doctor`` report it.
 """
 
-from sqlalchemy import text
+from sqlalchemy import Text, and_, bindparam, func, literal_column, table, text
+from sqlmodel import select
 
 from todo_api import queries
 from todo_api.db import DatabaseError, Pool, SchemaMissing, StatementFailed, Unavailable, compile_statement
+from todo_api.models import IdempotencyKey, Task, User
+
+SELECT_SCHEMA_STATE = select(
+    (literal_column("version_num", Text) == bindparam("head", type_=Text)).label("at_head"),
+    and_(
+        func.row_security_active(literal_column("'users'")),
+        func.row_security_active(literal_column("'tasks'")),
+        func.row_security_active(literal_column("'idempotency_keys'")),
+        ~select(Task.id).exists(),
+        ~select(User.id).exists(),
+        ~select(IdempotencyKey.key).exists(),
+    ).label("protected"),
+    func.current_setting(literal_column("'server_encoding'")).label("encoding"),
+    func.pg_is_in_recovery().label("read_only"),
+).select_from(table("todo_api_version"))
+"""Whether the schema is at ``head``, whether row-level security shows nobody's rows to nobody, the
+database's encoding, and whether it is a standby, which can only be read. Binds ``head``; run it for
+the user ''."""
 
 # For a database without our tables, at least where anybody would look for them.
 STRANGE_STATE = compile_statement(
@@ -20,7 +39,7 @@ STRANGE_STATE = compile_statement(
         """
     )
 )
-SCHEMA_STATE = compile_statement(queries.SCHEMA_STATE)
+SCHEMA_STATE = compile_statement(SELECT_SCHEMA_STATE)
 # Of distributed tables: the node that would have the user's rows says who the user is.
 USER_AT_ITS_NODE = compile_statement(
     text(f"SELECT current_setting('{queries.USER_SETTING}', true), count(*) FROM users WHERE id = CAST(:owner AS text)")  # noqa: S608 - ours
