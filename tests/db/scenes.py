@@ -201,6 +201,11 @@ class Witness:
         )
         return int(self.rows(query, self.name, fragment)[0][0])
 
+    def waiting(self) -> int:
+        """How many wait for a lock."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock'"
+        return int(self.rows(query, self.name)[0][0])
+
     def terminate(self) -> int:
         """End them all and wait until they are gone; how many there were."""
         query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s"

@@ -199,19 +199,18 @@ class TestBackendsEnded:
         play(scene(), loop)
 
     @either_loop
-    def test_no_write_is_both_lost_and_acknowledged(self, witness: Witness, loop: Loop) -> None:
+    def test_no_write_is_both_lost_and_acknowledged(self, witness: Witness, worker_database: str, loop: Loop) -> None:
         async def scene() -> None:
             async with opened(witness.url) as database:
                 await warm(database, 4)
                 owner, titles = new_owner(), [str(number) for number in range(2000)]
                 done = asyncio.create_task(insert_all(database, owner, titles[:1000]))
                 await until(lambda: len(witness.titles(owner)) > 10)
-                slow = [asyncio.create_task(sleep(database, 1)) for _ in range(8)]  # what follows waits behind them
-                stuck = asyncio.create_task(insert_all(database, owner, titles[1000:]))
-                await until(lambda: witness.running("pg_sleep") > 0)
-                for task in slow:
-                    task.cancel()
-                witness.terminate()
+                with psycopg.connect(worker_database) as other:
+                    other.execute("SELECT FROM users WHERE id = %s FOR UPDATE", [owner])  # no write of theirs ends
+                    stuck = asyncio.create_task(insert_all(database, owner, titles[1000:]))
+                    await until(lambda: witness.waiting() > 0)
+                    witness.terminate()
                 (acknowledged, failures), (also_acknowledged, also_failed) = await done, await stuck
                 acknowledged, failures = acknowledged + also_acknowledged, failures + also_failed
                 written = witness.titles(owner)
