@@ -7,11 +7,12 @@ DATABASE_URL both use the embedded PostgreSQL. The first process that ends takes
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,11 +32,13 @@ GRACE_SECONDS = 30
 def main() -> None:
     """Run both until one ends or a signal comes."""
     node = find_node()
-    page = f"http://localhost:{os.environ.get('DEMO_PORT', '3000')}"
-    port = os.environ.get("PORT", "8000")
+    page_port, port = os.environ.get("DEMO_PORT", "3000"), os.environ.get("PORT", "8000")
+    for name, number in (("DEMO_PORT", page_port), ("PORT", port)):
+        require_free(name, number)
+    page = f"http://localhost:{page_port}"
     api = f"http://127.0.0.1:{port}"
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, interrupt)
     service = service_settings(page, port)
     settings = load_settings(**{name.lower(): value for name, value in service.items()})
     processes: list[subprocess.Popen[bytes]] = []
@@ -73,6 +76,12 @@ def find_node() -> str:
     if int(version.removeprefix("v").partition(".")[0]) < MIN_NODE_VERSION:
         sys.exit(f"The demo needs Node {MIN_NODE_VERSION} or newer, and this is {version}.")
     return node
+
+
+def require_free(setting: str, port: str) -> None:
+    """Exit with one sentence where something listens already, before anything is started."""
+    with suppress(OSError), socket.create_connection(("localhost", int(port)), timeout=1):
+        sys.exit(f"Port {port} is in use. {setting} names another one.")
 
 
 @contextmanager

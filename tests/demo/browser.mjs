@@ -27,24 +27,18 @@ export async function visit(t, options) {
   return page;
 }
 
-/** Somebody who has just signed up, and has not written anything yet. */
-export async function newcomer(t, options) {
+/** Somebody who has just signed up. They have written nothing yet, or these tasks, the last one newest. */
+export async function newcomer(t, { tasks = [], ...options } = {}) {
   const page = await open(t, options);
   page.email = `${randomBytes(8).toString("hex")}@example.com`;
   const person = { name: "Ada Lovelace", email: page.email, password: PASSWORD };
   const response = await page.context().request.post(`${PAGE}/api/auth/sign-up/email`, { data: person });
   assert.equal(response.status(), 200, await response.text());
+  await makeTasks(page, tasks);
   await page.goto(PAGE);
-  await page.getByRole("heading", { name: "A clean slate" }).waitFor();
+  if (tasks.length === 0) await page.getByRole("heading", { name: "A clean slate" }).waitFor();
+  else await page.locator(".shown .task").first().waitFor();
   return page;
-}
-
-/** The same person at another browser. */
-export async function beside(t, page) {
-  const other = await open(t, { storageState: await page.context().storageState() });
-  await other.goto(PAGE);
-  await other.getByLabel("New task", { exact: true }).waitFor();
-  return other;
 }
 
 export async function signUp(page, { name = "Ada Lovelace", email = `${randomBytes(8).toString("hex")}@example.com` } = {}) {
@@ -119,10 +113,36 @@ export function titles(page) {
 
 /** What the service has, newest first. */
 export async function serverTasks(page) {
-  const { token } = await page.evaluate(async () => (await fetch("/api/auth/token")).json());
-  const response = await fetch(`${API}/api/tasks`, { headers: { Authorization: `Bearer ${token}` } });
-  assert.equal(response.status, 200);
+  return call(page, "GET", "");
+}
+
+/** Tasks made behind the page's back, as a script of the same person would. */
+export async function makeTasks(page, list) {
+  if (list.length === 0) return;
+  const token = await tokenOf(page);
+  for (const task of list) await call(page, "POST", "", task, token);
+}
+
+/** Change a task behind the page's back, as the same person would at another browser; with null delete it. */
+export async function changeTask(page, title, change) {
+  const { id } = (await serverTasks(page)).find((task) => task.title === title);
+  if (change === null) await call(page, "DELETE", `/${id}`);
+  else await call(page, "PUT", `/${id}`, change);
+}
+
+async function call(page, method, path, body, token) {
+  const authorization = { Authorization: `Bearer ${token ?? (await tokenOf(page))}` };
+  const options = body === undefined ? {} : { body: JSON.stringify(body) };
+  const headers = { ...authorization, "Content-Type": "application/json" };
+  const response = await fetch(`${API}/api/tasks${path}`, { method, headers, ...options });
+  assert.ok(response.ok, `${response.status}`);
   return response.json();
+}
+
+/** What the page's session is worth at the service. */
+async function tokenOf(page) {
+  const response = await page.context().request.get(`${PAGE}/api/auth/token`);
+  return (await response.json()).token;
 }
 
 /** Wait until a question about the page has this answer. */
@@ -136,19 +156,5 @@ export async function eventually(ask, expected) {
       if (Date.now() > until) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-/** Tasks made behind the page's back, as a script of the same person would. */
-export async function makeTasks(page, list) {
-  const { token } = await page.evaluate(async () => (await fetch("/api/auth/token")).json());
-  const { sub } = JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
-  for (const task of list) {
-    const response = await fetch(`${API}/api/${sub}/tasks`, {
-      method: "POST",
-      headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
-      body: JSON.stringify(task),
-    });
-    assert.equal(response.status, 201);
   }
 }

@@ -2,15 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { add, checkbox, eventually, makeTasks, newcomer, row, saved, titles } from "./browser.mjs";
+import { add, checkbox, eventually, newcomer, row, saved, titles } from "./browser.mjs";
 
-async function withTasks(t, list) {
-  const page = await newcomer(t);
-  await makeTasks(page, list);
-  await page.reload();
-  await page.locator(".shown .task").first().waitFor();
-  return page;
-}
+const withTasks = (t, tasks) => newcomer(t, { tasks });
 
 test("scrolling reaches every task, each once and in order, also those that came meanwhile", async (t) => {
   const many = Array.from({ length: 220 }, (_, number) => ({ title: `Task ${number + 1}` }));

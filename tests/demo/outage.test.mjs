@@ -237,9 +237,7 @@ test("a session that is over leads to the sign-in and keeps what was not sent", 
 });
 
 test("what is done offline stays done, and reaches the service later", async (t) => {
-  const page = await newcomer(t);
-  await makeTasks(page, [{ title: "Delete" }, { title: "Rename" }, { title: "Tick" }]);
-  await page.reload();
+  const page = await newcomer(t, { tasks: [{ title: "Delete" }, { title: "Rename" }, { title: "Tick" }] });
   await eventually(() => titles(page), ["Tick", "Rename", "Delete"]);
   await page.getByRole("radio", { name: "Pending" }).check();
   await page.clock.install();

@@ -162,12 +162,16 @@ def test_without_configuration_it_starts_ends_with_all_it_started_and_keeps_the_
             assert "Traceback" not in demo.output.read_text()
 
 
-def test_port_in_use_is_said_in_one_sentence(demo: Demo, tmp_path: Path) -> None:
-    port = httpx.URL(demo.page).port
+@pytest.mark.parametrize("setting", ["DEMO_PORT", "PORT"])
+def test_port_in_use_is_said_in_one_sentence_before_anything_is_started(
+    setting: str, demo: Demo, tmp_path: Path
+) -> None:
+    taken = str(httpx.URL(demo.page if setting == "DEMO_PORT" else demo.api).port)
+    ports = {"DEMO_PORT": str(free_port()), "PORT": str(free_port()), setting: taken}
     done = subprocess.run(
         [sys.executable, WEB / "run.py"],
         cwd=tmp_path,
-        env=environment(DEMO_PORT=str(port), PORT=str(free_port())),
+        env=environment(**ports),
         capture_output=True,
         text=True,
         timeout=60,
@@ -175,8 +179,8 @@ def test_port_in_use_is_said_in_one_sentence(demo: Demo, tmp_path: Path) -> None
     )
 
     assert done.returncode == 1
-    assert f"Port {port} is in use. DEMO_PORT names another one." in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr == f"Port {taken} is in use. {setting} names another one.\n"
+    assert done.stdout == ""
 
 
 def test_without_node_it_says_what_is_missing(tmp_path: Path) -> None:

@@ -1,27 +1,21 @@
-// Two browsers at the same tasks: neither overwrites what the other wrote without being asked.
+// The same tasks at two places: neither overwrites what the other wrote without being asked.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PAGE, add, beside, checkbox, eventually, newcomer, press, row, saved, serverTasks, signUp, titles } from "./browser.mjs";
+import { PAGE, add, changeTask, checkbox, eventually, makeTasks, newcomer, press, row, saved, serverTasks, signUp, titles } from "./browser.mjs";
 
-/** Two browsers of one person, both showing one task; the second has just renamed it. */
+/** Somebody edits the only task, which is renamed elsewhere meanwhile. */
 async function renamedElsewhere(t) {
-  const page = await newcomer(t);
-  await add(page, "Paint the fence", "Green");
-  await row(page, "Paint the fence").waitFor();
-  const other = await beside(t, page);
-  await edit(page, "Paint the fence");
-  await edit(other, "Paint the fence", "Paint the gate");
-  await row(other, "Paint the gate").waitFor();
-  return [page, other];
+  const page = await editing(t, { title: "Paint the fence", description: "Green" });
+  await changeTask(page, "Paint the fence", { title: "Paint the gate" });
+  return page;
 }
 
-/** Open an editor; type and save, if there is something to type. */
-async function edit(page, title, text) {
-  await press(page, "Edit", title);
-  if (text === undefined) return;
-  await page.getByLabel("Title").fill(text);
-  await page.getByRole("button", { name: "Save" }).click();
+/** Somebody whose only task is open in its editor. */
+async function editing(t, task) {
+  const page = await newcomer(t, { tasks: [task] });
+  await press(page, "Edit", task.title);
+  return page;
 }
 
 async function save(page, text) {
@@ -29,8 +23,11 @@ async function save(page, text) {
   await page.getByRole("button", { name: "Save" }).click();
 }
 
+/** The titles that the service has. */
+const stored = async (page) => (await serverTasks(page)).map(({ title }) => title);
+
 test("a conflict shows both versions, and keeping mine overwrites theirs", async (t) => {
-  const [page, other] = await renamedElsewhere(t);
+  const page = await renamedElsewhere(t);
   await save(page, "Paint the house");
 
   const question = page.getByRole("dialog", { name: "Somebody was faster" });
@@ -39,59 +36,51 @@ test("a conflict shows both versions, and keeping mine overwrites theirs", async
   await question.getByRole("button", { name: "Keep mine" }).click();
 
   await eventually(() => titles(page), ["Paint the house"]);
-  await other.reload();
-  await eventually(() => titles(other), ["Paint the house"]);
+  await eventually(() => stored(page), ["Paint the house"]);
 });
 
 test("taking theirs leaves it as it is", async (t) => {
-  const [page, other] = await renamedElsewhere(t);
+  const page = await renamedElsewhere(t);
   await save(page, "Paint the house");
   await page.getByRole("button", { name: "Take theirs" }).click();
 
   await eventually(() => titles(page), ["Paint the gate"]);
-  await other.reload();
-  await eventually(() => titles(other), ["Paint the gate"]);
+  await saved(page);
+  assert.deepEqual(await stored(page), ["Paint the gate"]);
 });
 
 test("leaving the question open goes back to the editor with what was typed", async (t) => {
-  const [page, other] = await renamedElsewhere(t);
+  const page = await renamedElsewhere(t);
   await save(page, "Paint the house");
   await page.getByRole("dialog").waitFor();
   await page.keyboard.press("Enter"); // a hasty one decides nothing
   await page.keyboard.press("Escape");
 
   assert.equal(await page.getByLabel("Title").inputValue(), "Paint the house");
-  await other.reload();
-  await eventually(() => titles(other), ["Paint the gate"]);
+  assert.deepEqual(await stored(page), ["Paint the gate"]);
 });
 
 test("a conflict is noticed as well where the task came with the list, and again after it was resolved", async (t) => {
-  const [first, page] = await renamedElsewhere(t);
-  await first.reload();
-  await row(first, "Paint the gate").waitFor();
-  await edit(first, "Paint the gate");
-  await edit(page, "Paint the gate", "Paint the door");
-  await row(page, "Paint the door").waitFor();
-  await save(first, "Paint the wall");
-  await first.getByRole("dialog").getByText("Paint the door").waitFor();
+  const page = await renamedElsewhere(t);
+  await page.reload();
+  await row(page, "Paint the gate").waitFor();
+  await press(page, "Edit", "Paint the gate");
+  await changeTask(page, "Paint the gate", { title: "Paint the door" });
+  await save(page, "Paint the wall");
+  await page.getByRole("dialog").getByText("Paint the door").waitFor();
 
-  await edit(page, "Paint the door", "Paint the roof");
-  await row(page, "Paint the roof").waitFor();
-  await first.getByRole("button", { name: "Keep mine" }).click();
-  await first.getByRole("dialog").getByText("Paint the roof").waitFor();
-  await first.getByRole("button", { name: "Keep mine" }).click();
+  await changeTask(page, "Paint the door", { title: "Paint the roof" });
+  await page.getByRole("button", { name: "Keep mine" }).click();
+  await page.getByRole("dialog").getByText("Paint the roof").waitFor();
+  await page.getByRole("button", { name: "Keep mine" }).click();
 
-  await eventually(() => titles(first), ["Paint the wall"]);
+  await eventually(() => titles(page), ["Paint the wall"]);
+  await eventually(() => stored(page), ["Paint the wall"]);
 });
 
 test("a task that was only ticked off elsewhere is renamed without a question", async (t) => {
-  const page = await newcomer(t);
-  await add(page, "Sweep the stairs");
-  await row(page, "Sweep the stairs").waitFor();
-  const other = await beside(t, page);
-  await edit(page, "Sweep the stairs");
-  await checkbox(other, "Sweep the stairs").check();
-  await saved(other);
+  const page = await editing(t, { title: "Sweep the stairs" });
+  await changeTask(page, "Sweep the stairs", { completed: true });
   await save(page, "Sweep the yard");
 
   await row(page, "Sweep the yard").waitFor();
@@ -99,42 +88,29 @@ test("a task that was only ticked off elsewhere is renamed without a question", 
 });
 
 test("a title changed here and a note changed elsewhere are both kept without a question", async (t) => {
-  const page = await newcomer(t);
-  await add(page, "Bake bread", "Rye");
-  await row(page, "Bake bread").waitFor();
-  const other = await beside(t, page);
-  await edit(page, "Bake bread");
-  await edit(other, "Bake bread");
-  await other.getByLabel("Note", { exact: true }).fill("Spelt");
-  await other.getByRole("button", { name: "Save" }).click();
-  await row(other, "Spelt").waitFor();
+  const page = await editing(t, { title: "Bake bread", description: "Rye" });
+  await changeTask(page, "Bake bread", { description: "Spelt" });
   await save(page, "Bake two loaves");
 
   await row(page, "Bake two loaves").getByText("Spelt").waitFor();
-  await other.reload();
-  await row(other, "Bake two loaves").getByText("Spelt").waitFor();
+  const [{ title, description }] = await serverTasks(page);
+  assert.deepEqual([title, description], ["Bake two loaves", "Spelt"]);
 });
 
 test("what was edited while it was deleted elsewhere can be brought back", async (t) => {
-  const page = await newcomer(t);
-  await add(page, "Mend the bicycle");
-  await row(page, "Mend the bicycle").waitFor();
-  const other = await beside(t, page);
-  await edit(page, "Mend the bicycle");
-  await press(other, "Delete", "Mend the bicycle");
-  await other.getByRole("button", { name: "Dismiss" }).click();
-  await eventually(async () => (await serverTasks(other)).length, 0);
+  const page = await editing(t, { title: "Mend the bicycle" });
+  await changeTask(page, "Mend the bicycle", null);
   await save(page, "Mend both bicycles");
 
   await page.getByRole("button", { name: "Bring it back" }).click();
   await eventually(() => titles(page), ["Mend both bicycles"]);
+  await eventually(() => stored(page), ["Mend both bicycles"]);
 });
 
 test("coming back to the window shows what happened elsewhere", async (t) => {
   const page = await newcomer(t);
-  const other = await beside(t, page);
-  await add(other, "Feed the cat");
-  await row(other, "Feed the cat").waitFor();
+  await makeTasks(page, [{ title: "Feed the cat" }]);
+  assert.deepEqual(await titles(page), []);
   await page.evaluate(() => window.dispatchEvent(new Event("focus")));
 
   await eventually(() => titles(page), ["Feed the cat"]);

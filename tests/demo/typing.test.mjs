@@ -81,9 +81,7 @@ test("a double click edits, Enter saves, Escape cancels and can be undone", asyn
 });
 
 test("single keys do what the sheet of shortcuts says, until they are switched off", async (t) => {
-  const page = await newcomer(t);
-  await makeTasks(page, [{ title: "Third" }, { title: "Second" }, { title: "First" }]);
-  await page.reload();
+  const page = await newcomer(t, { tasks: [{ title: "Third" }, { title: "Second" }, { title: "First" }] });
   await eventually(() => titles(page), ["First", "Second", "Third"]);
   const focused = () => page.evaluate(() => document.activeElement.labels?.[0]?.textContent.trim());
   await page.locator("#main").focus();

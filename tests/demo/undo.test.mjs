@@ -2,12 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { add, checkbox, eventually, makeTasks, newcomer, press, saved, serverTasks, titles } from "./browser.mjs";
+import { add, checkbox, eventually, newcomer, press, saved, serverTasks, titles } from "./browser.mjs";
 
 async function withTasks(t, ...names) {
-  const page = await newcomer(t);
-  await makeTasks(page, names.map((title) => ({ title })).reverse());
-  await page.reload();
+  const page = await newcomer(t, { tasks: names.map((title) => ({ title })).reverse() });
   await eventually(() => titles(page), names);
   return page;
 }
