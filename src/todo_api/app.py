@@ -116,6 +116,7 @@ def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) ->
         telemetry=_telemetry(spans),
         exception_handlers=HANDLERS,
     )
+    app.state.iteration = asyncio.Lock()  # of OnePerIteration
     app.include_router(tasks.router)
     app.include_router(health.router)
     if settings.metrics_port is None:

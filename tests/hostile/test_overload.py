@@ -5,6 +5,7 @@ Some are served, the others are answered 503, and no user is shut out by another
 
 import json
 import selectors
+import signal
 import socket
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.api.wire import connect
-from tests.harness import Server, User, serving, token
+from tests.harness import Server, User, serving, token, wait_for
 from tests.proxies import proxying, url_through
 from todo_api.middleware.fair_queue import OVERLOADED
 
@@ -92,6 +93,33 @@ def test_after_the_flood_everything_is_as_before(busy: Server) -> None:
 
     for _ in range(50):
         assert flooder.http.get(flooder.base).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/docs/assets/swagger-ui-bundle.js"])
+def test_large_responses_without_a_token_leave_room_for_others(busy: Server, path: str) -> None:
+    count = 50
+    name = f"{path.rpartition('/')[2]}-"
+    with ExitStack() as held:
+        connections = [held.enter_context(connect(busy)) for _ in range(count + 1)]
+        assert busy.client().get("/health").status_code == 200  # all connections before are accepted
+        busy.process.send_signal(signal.SIGSTOP)
+        try:
+            for number, connection in enumerate(connections):
+                target = path if number < count else "/health"
+                lines = f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Request-ID: {name}{number}\r\n\r\n"
+                connection.sendall(lines.encode())
+        finally:
+            busy.process.send_signal(signal.SIGCONT)
+        connections[-1].recv(1000)
+        wait_for(lambda: len(answered(busy, name)) > count, "not every request was answered")
+
+    assert answered(busy, name).index(f"{name}{count}") < count / 2
+
+
+def answered(server: Server, name: str) -> list[str]:
+    """The ids of answered requests that begin so, in the order of their answers."""
+    lines = server.logged(event="request")
+    return [line["request_id"] for line in lines if line["request_id"].startswith(name)]
 
 
 def test_without_a_limit_nobody_is_rejected(worker_database: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 The database, the path as it was sent, the task's id.
 """
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -33,6 +34,17 @@ def _path(request: Request) -> bytes:
     return path
 
 
+async def _wait_for_an_iteration(request: Request) -> None:
+    async with request.app.state.iteration:
+        await asyncio.sleep(0)
+
+
+OnePerIteration = Depends(_wait_for_an_iteration)
+"""Of the requests for routes with this dependency, one is answered in an event-loop iteration.
+
+It is for what needs no token and takes a millisecond: however many such requests come, those of
+signed-in users are answered between them.
+"""
 Connections = Annotated[Pool, Depends(_database)]
 RequestPath = Annotated[bytes, Depends(_path)]
 """The path as it was sent: references in an answer are relative to it (RFC 3986 §5.2)."""

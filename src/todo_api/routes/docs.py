@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from starlette.responses import HTMLResponse, JSONResponse
 
 from todo_api.problems import Problem
+from todo_api.routes.dependencies import OnePerIteration
 from todo_api.tokens import SAMPLE_USER, sample_token
 
 ASSET_TYPES: Final = {
@@ -53,14 +54,14 @@ def serve_docs(app: FastAPI, *, sample_secret: SecretStr | None) -> None:
     for name, media_type in OWN_ASSET_TYPES.items():
         assets[name] = (_PAGES / name).read_bytes(), media_type
 
-    @app.get("/docs/assets/{name}", include_in_schema=False)
+    @app.get("/docs/assets/{name}", include_in_schema=False, dependencies=[OnePerIteration])
     async def asset(name: str) -> Response:
         if name not in assets:
             raise Problem(404)
         content, media_type = assets[name]
         return Response(content, media_type=media_type, headers={"Cache-Control": "max-age=86400"})
 
-    @app.get("/openapi.json", include_in_schema=False)
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[OnePerIteration])
     async def openapi() -> JSONResponse:
         return JSONResponse(app.openapi())
 

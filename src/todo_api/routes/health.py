@@ -11,6 +11,7 @@ from todo_api.db import Pool
 from todo_api.migrations import state
 from todo_api.observability import METRICS, METRICS_CONTENT_TYPE, DatabaseFailed, observe
 from todo_api.problems import Problem, problem_responses
+from todo_api.routes.dependencies import OnePerIteration
 
 READY_SECONDS: Final = 3.0
 """How long the service stays ready before the database is checked again."""
@@ -95,6 +96,7 @@ async def ready(request: Request) -> Ready:
 @metrics_router.get(
     "/metrics",
     operation_id="metrics",
+    dependencies=[OnePerIteration],
     summary="Prometheus metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
