@@ -6,6 +6,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -26,9 +27,9 @@ def execute(url: str, command: str, *values: Any) -> None:
         connection.execute(command.encode(), values)
 
 
-@pytest.fixture(scope="session")
-def worker_database() -> Iterator[str]:
-    """The URL of this worker's migrated and distributed database."""
+@contextmanager
+def distributed_database() -> Iterator[str]:
+    """The URL of a migrated and distributed database of one's own; dropped at the end."""
     url = os.environ["CITUS_URL"]
     name = f"todo_{secrets.token_hex(8)}"
     with psycopg.connect(url) as connection:
@@ -53,6 +54,20 @@ def worker_database() -> Iterator[str]:
     finally:
         for node in urls:
             execute(node, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def worker_database() -> Iterator[str]:
+    """The URL of this worker's migrated and distributed database."""
+    with distributed_database() as url:
+        yield url
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """The URL of a migrated and distributed database for one test alone."""
+    with distributed_database() as url:
+        yield url
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ EVERY_KEY = compile_statement(select(IdempotencyKey.key))
 UPDATE_ALL = compile_statement(update(Task).values(title=literal_column("'Taken'")).returning(col(Task.id)))
 DELETE_ALL = compile_statement(delete(Task).returning(col(Task.id)))
 GIVE = compile_statement(text("INSERT INTO tasks (user_id, title) VALUES (:to, 'Given') RETURNING id"))
+SLEEP = compile_statement(
+    text("SELECT CAST(pg_sleep(1) AS text), count(*) FROM tasks WHERE user_id = CAST(:owner AS text)")
+)
 PATIENT = Limits(shared_timeout_milliseconds=20_000, statement_timeout_milliseconds=20_000, wait_seconds=30)
 
 
@@ -130,6 +134,24 @@ def test_statement_fails_where_its_user_does_not_reach_the_node(
         for owner, task in tasks.items():
             with pytest.raises(DatabaseError):
                 await pool.run(SELECT, owner, task_id=task)
+        await pool.close()
+
+    play(scene())
+
+
+def test_statement_that_is_slow_on_its_node_runs_again_alone_and_others_meanwhile(
+    tasks: dict[str, int], worker_database: str
+) -> None:
+    slow, *others = tasks
+
+    async def scene() -> None:
+        limits = replace(PATIENT, shared_timeout_milliseconds=300)
+        pool = distributed(worker_database, limits=limits)
+        sleeping = asyncio.create_task(pool.run(SLEEP, slow))
+        for other in others:
+            assert len(await pool.run(EVERY_TASK, other)) == 1
+        assert await sleeping == [("", 1)]
+        assert len(await pool.run(EVERY_TASK, slow)) == 1
         await pool.close()
 
     play(scene())

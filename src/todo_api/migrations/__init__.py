@@ -61,6 +61,7 @@ def upgrade(url: str, *, login: str | None = None, distribute: bool = False) -> 
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+            distribution.allow_schema_changes(connection)
             protection.ensure_role(connection, login)
             config = _config()
             config.attributes["connection"] = connection

@@ -47,6 +47,12 @@ OWN_KEY = text("""
 """)
 
 
+def allow_schema_changes(connection: Connection) -> None:
+    """Let this transaction change the schema of distributed tables more than once."""
+    if connection.scalar(HAS_CITUS):
+        connection.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
+
+
 def ensure_distribution(connection: Connection, *, wanted: bool) -> None:
     """Distribute the tables if ``wanted``; if they are, put back what they need.
 
@@ -64,7 +70,6 @@ def ensure_distribution(connection: Connection, *, wanted: bool) -> None:
         return
     _allow_login(connection)
     is_new = not connection.scalar(IS_DISTRIBUTED, {"table": "users"})
-    connection.execute(text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
     if connection.scalar(OWN_KEY):
         connection.execute(
             text("ALTER TABLE tasks DROP CONSTRAINT tasks_pkey, ADD CONSTRAINT tasks_pkey PRIMARY KEY (user_id, id)")
