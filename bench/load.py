@@ -169,7 +169,7 @@ def _number(pattern: str, text: str) -> float:
 
 
 def _script(statement: Any) -> str:
-    """A pgbench script: the preamble and the statement in one flight, as the service sends them."""
+    """A pgbench script: preamble and statement in one round trip, as the service sends them."""
     lines = [
         f"\\set user random(0, {ACTIVE_USERS - 1})",
         f"\\set id :user + 1 + {ACTIVE_USERS} * random(0, {TASKS_PER_USER - 1})",

@@ -78,7 +78,7 @@ def scene() -> Iterator[Scene]:
 
 @pytest.fixture(scope="module")
 def both(scene: Scene, worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service of both families."""
+    """A service that accepts both types of token."""
     directory = tmp_path_factory.mktemp("both")
     with serving(directory, DATABASE_URL=worker_database, BETTER_AUTH_URL=scene.identity.origin) as running:
         yield running

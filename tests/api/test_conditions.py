@@ -104,7 +104,7 @@ class TestIfNoneMatch:
             assert "content-type" not in response.headers
             assert "content-length" not in response.headers
 
-    def test_link_of_a_known_page_is_told_again(self, alice: User) -> None:
+    def test_link_comes_with_304_too(self, alice: User) -> None:
         for _ in range(2):
             alice.create()
         full = alice.http.get(f"{alice.base}?limit=1")

@@ -138,7 +138,7 @@ class TestOrder:
             ("sort=updated_at&order=asc", [*TITLES[1::2], *TITLES[::2]]),
         ],
     )
-    def test_list_comes_in_the_order_asked_for(self, reader: User, query: str, expected: list[str]) -> None:
+    def test_list_comes_in_the_order_of_the_parameter(self, reader: User, query: str, expected: list[str]) -> None:
         assert titles(reader, query) == expected
 
     def test_by_title_descending_is_the_reverse(self, reader: User) -> None:

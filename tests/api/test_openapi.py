@@ -154,7 +154,7 @@ def test_summary_of_an_operation_says_more_than_its_id(document: Json, name: str
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_task_operation_asks_for_a_bearer_token(document: Json, name: str) -> None:
+def test_task_operation_requires_a_bearer_token(document: Json, name: str) -> None:
     (requirement,) = operation(document, name)["security"]
     ((scheme, scopes),) = requirement.items()
 
@@ -164,7 +164,7 @@ def test_task_operation_asks_for_a_bearer_token(document: Json, name: str) -> No
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_open_operation_asks_for_no_token(document: Json, name: str) -> None:
+def test_open_operation_requires_no_token(document: Json, name: str) -> None:
     assert document["security"] == []
     assert "security" not in document["paths"][OPEN[name]]["get"]
 

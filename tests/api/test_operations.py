@@ -81,7 +81,7 @@ class Database:
 
 
 class TestReadiness:
-    def test_is_asked_once_for_all_who_ask_at_the_same_time(self) -> None:
+    def test_is_checked_once_for_concurrent_requests(self) -> None:
         async def ask() -> int:
             database = Database()
             readiness = Readiness(database, "0001")  # type: ignore[arg-type]

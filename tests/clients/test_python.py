@@ -265,7 +265,7 @@ class TestClient:
         with pytest.raises(httpx.ConnectError):
             ways.call(f"http://127.0.0.1:{free_port()}", "list")
 
-    def test_token_is_asked_for_again_after_a_401(self, ways: Ways) -> None:
+    def test_token_is_fetched_again_after_a_401(self, ways: Ways) -> None:
         tokens = iter(["old", "new"])
         with network(answer(401, "{}"), answer(200)) as playing:
             assert ways.call(playing.url, "list", token=lambda: next(tokens)) == []

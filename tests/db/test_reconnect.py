@@ -473,7 +473,7 @@ class TestUnreachable:
 
         play(scene())
 
-    def test_nobody_reconnects_while_nobody_asks(self, worker_database: str, proxy: Proxy) -> None:
+    def test_nothing_reconnects_without_a_request(self, worker_database: str, proxy: Proxy) -> None:
         async def scene() -> None:
             async with opened(url_through(proxy.port, worker_database)) as database:
                 await warm(database, 4)

@@ -30,11 +30,11 @@ class TestRepeatable:
         assert compile_statement(statement).repeatable is True
 
     @pytest.mark.parametrize("statement", WRITES.values(), ids=WRITES)
-    def test_one_that_writes_may_not(self, statement: Any) -> None:
+    def test_one_that_writes_may_not_be_sent_again(self, statement: Any) -> None:
         assert compile_statement(statement).repeatable is False
 
     @pytest.mark.parametrize("statement", WRITES.values(), ids=WRITES)
-    def test_one_that_writes_may_if_the_caller_knows_it(self, statement: Any) -> None:
+    def test_statement_that_writes_is_repeatable_if_the_caller_says_so(self, statement: Any) -> None:
         assert compile_statement(statement, repeatable=True).repeatable is True
 
 

@@ -236,7 +236,7 @@ def test_no_request_ends_the_server(request_line: str, host: str | None, status:
     assert httpx.get(demo.page, timeout=20).status_code == 200
 
 
-def test_page_asked_for_by_address_leads_to_the_name_under_which_people_can_sign_in(demo: Demo) -> None:
+def test_page_at_an_address_redirects_to_the_name_under_which_people_can_sign_in(demo: Demo) -> None:
     answer = httpx.get(demo.page, headers={"Host": f"127.0.0.1:{httpx.URL(demo.page).port}"}, timeout=20)
 
     assert (answer.status_code, answer.headers["Location"]) == (307, f"{demo.page}/")

@@ -83,7 +83,7 @@ def probe(image: Stage) -> Callable[[str, int], int]:
     ("server_class", "host"),
     [(ThreadingHTTPServer, "0.0.0.0"), (ThreadingHTTPServer, "127.0.0.1"), (HealthyOverIPv6, "::")],
 )
-def test_health_check_asks_the_service_itself_over_either_protocol(
+def test_health_check_connects_to_the_service_itself_over_either_protocol(
     server_class: type[ThreadingHTTPServer], host: str, probe: Callable[[str, int], int]
 ) -> None:
     with server_class((host, 0), Healthy) as server:

@@ -98,7 +98,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that stands for the package index.
 
     It has each locked package, without content but with all that it requires, and a newer release
-    of each: whoever resolves a requirement meets the newer one.
+    of each: resolving a requirement finds the newer one.
     """
     folder = tmp_path_factory.mktemp("packages")
     for name, pin in pins(LOCKS["development"]).items():

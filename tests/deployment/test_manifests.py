@@ -73,7 +73,7 @@ def test_fly_waits_longer_than_stopping_takes() -> None:
     assert int(FLY["env"]["SHUTDOWN_GRACE_SECONDS"]) + LAST_EXPORT_SECONDS < FLY["kill_timeout"]
 
 
-def test_nothing_that_asks_again_and_again_asks_the_database() -> None:
+def test_probes_that_repeat_do_not_reach_the_database() -> None:
     probes = container(PODS["service"])
 
     assert probes["startupProbe"]["httpGet"]["path"] == "/ready"

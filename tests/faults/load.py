@@ -26,7 +26,7 @@ from tests.faults.history import Kind, Row, Step, complaints
 from tests.harness import token
 
 SECONDS = float(os.environ.get("FAULT_SECONDS", "1"))
-"""How long a scenario goes on; each breaks and mends at least once."""
+"""How long a scenario goes on; each breaks and repairs at least once."""
 
 SEED = int(os.environ.get("FAULT_SEED", secrets.randbelow(10**6)))
 

@@ -1,4 +1,4 @@
-"""The database breaks under load, in every way it can, and mends.
+"""The database breaks under load, in every way it can, and is repaired.
 
 What was acknowledged is there.
 """
@@ -32,7 +32,7 @@ def loaded(server: Server, own: OwnPostgres, max_seconds: float = MAX_SECONDS) -
 
 
 def repeatedly(load: Load, fault: Callable[[], float]) -> None:
-    """Break and mend for as long as a scenario goes on, once at least.
+    """Break and repair for as long as a scenario goes on, once at least.
 
     ``fault`` says when all was well again.
     """

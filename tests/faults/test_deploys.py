@@ -45,9 +45,7 @@ class TestWorkerKilled:
 
             assert load.rejections() == []
 
-    def test_one_that_was_just_being_asked_how_it_is_goes_unmissed_no_longer(
-        self, database: str, tmp_path: Path
-    ) -> None:
+    def test_one_killed_during_its_health_check_is_replaced_as_fast(self, database: str, tmp_path: Path) -> None:
         with serving(tmp_path, "--workers", "2", DATABASE_URL=database) as server:
             wait_for(lambda: len(workers(server)) == 2)
             killed = min(workers(server))

@@ -182,7 +182,7 @@ def test_head_may_come_byte_by_byte(server: Server) -> None:
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_endless_body_is_rejected_and_its_rest_is_not_kept(server: Server, alice: User) -> None:
+def test_endless_body_is_rejected_and_its_rest_is_dropped(server: Server, alice: User) -> None:
     answer = exchange(server, head(alice) + CHUNKED + b"\r\n" + b"1\r\na\r\n" * 200_000)
 
     assert (answer.status, json.loads(answer.body)["code"]) == (413, "content_too_large")
@@ -271,7 +271,7 @@ class TestUpgradeOffers:
 
         assert statuses == [201] * 4 + [200]
 
-    def test_request_that_asks_to_close_is_the_last(self, server: Server) -> None:
+    def test_request_with_connection_close_is_the_last(self, server: Server) -> None:
         lines = HOST + b"Connection: close, Upgrade\r\nUpgrade: h2c\r\n\r\n"
         answer = exchange(server, b"GET /health HTTP/1.1\r\n" + lines)
 

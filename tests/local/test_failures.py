@@ -68,7 +68,7 @@ def test_server_that_does_not_start_says_why(data: Path) -> None:
     assert is_free(data)
 
 
-def test_server_that_fails_without_a_word_is_told_of_all_the_same(data: Path, tmp_path: Path) -> None:
+def test_server_that_fails_without_a_message_is_reported_all_the_same(data: Path, tmp_path: Path) -> None:
     (tmp_path / "postgres").write_text("#!/bin/sh\n")
     (tmp_path / "postgres").chmod(0o755)
     cluster = dataclasses.replace(idle(data), programs=tmp_path, account=Account(os.geteuid(), os.getegid()))

@@ -173,7 +173,9 @@ class TestToken:
         assert ended("token") == 2
         assert "USER" in capsys.readouterr().err
 
-    def test_without_a_secret_the_kept_one_signs(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_without_a_secret_the_generated_one_signs(
+        self, directory: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         token = self.token(capsys, "ada")
         kept = (directory / ".data" / "secret").read_text()
 
@@ -320,7 +322,7 @@ class TestTokenCommandRejects:
         assert str(ended("token", "ada")).startswith("BETTER_AUTH_SECRET is not set")
 
 
-def test_doctor_asks_nothing_of_an_absent_standard_input(
+def test_doctor_does_without_a_standard_input(
     worker_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", worker_database)

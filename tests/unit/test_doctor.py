@@ -98,7 +98,7 @@ class TestNames:
         ("name", "meant"),
         [("CORS_ORIGIN", "CORS_ORIGINS"), ("BETTERAUTH_URL", "BETTER_AUTH_URL"), ("DATABASE_URI", "DATABASE_URL")],
     )
-    def test_one_that_is_almost_ours_is_asked_about(self, doctor: Doctor, name: str, meant: str) -> None:
+    def test_name_that_is_almost_ours_is_found(self, doctor: Doctor, name: str, meant: str) -> None:
         status, lines = doctor(**{name: "x"})
 
         assert status == 1
@@ -112,7 +112,7 @@ class TestNames:
             "WRONG  CORS_ORIGIN is set, and nothing reads it: is CORS_ORIGINS meant?"
         ]
 
-    def test_quotes_around_a_secret_are_asked_about(self, doctor: Doctor) -> None:
+    def test_quotes_around_a_secret_are_found(self, doctor: Doctor) -> None:
         status, lines = doctor(BETTER_AUTH_SECRET=f'"{SECRET}"')
 
         assert status == 1

@@ -354,7 +354,7 @@ class TestOutage:
         ],
         ids=["500", "404", "garbage", "null", "gzip bomb", "10 MB", "elsewhere", "in circles", "nowhere"],
     )
-    def test_set_that_was_obtained_is_kept_and_before_that_nothing_is_decided(
+    def test_set_that_was_obtained_serves_on_and_before_that_the_answer_is_503(
         self, scene: Scene, identity: IdentityServer, clock: Clock, keys: dict[str, SigningKey], trouble: dict[str, Any]
     ) -> None:
         good = {"status": 200, "body": None, "location": None, "encoding": None}
@@ -480,7 +480,7 @@ class TestRemoval:
 
         play(scene, work)
 
-    def test_nothing_is_fetched_while_nobody_asks(
+    def test_nothing_is_fetched_without_a_token(
         self, scene: Scene, identity: IdentityServer, clock: Clock, keys: dict[str, SigningKey]
     ) -> None:
         async def work() -> None:

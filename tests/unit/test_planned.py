@@ -241,7 +241,7 @@ async def _resource_of_a_router() -> AsyncIterator[None]:
         ({"max_body_size": None}, {}, {}),
     ],
 )
-def test_what_is_asked_for_around_an_endpoint_stops_the_start_if_no_plan_does_it(
+def test_what_is_declared_around_an_endpoint_stops_the_start_if_no_plan_does_it(
     on_the_router: dict[str, Any], on_the_route: dict[str, Any], on_include: dict[str, Any]
 ) -> None:
     router = APIRouter(prefix="/{shop}", route_class=PlannedRoute, **{"max_body_size": 1000, **on_the_router})

@@ -123,7 +123,7 @@ def user_row(url: str, owner: str) -> Any:
 
 
 class TestInsert:
-    def test_task_is_answered_and_kept(self, run: Way, owner: str, look: Look) -> None:
+    def test_task_is_answered_and_stored(self, run: Way, owner: str, look: Look) -> None:
         task = create(run, owner, "Buy milk", description="Two litres", completed=True)
 
         assert list(task) == KEYS

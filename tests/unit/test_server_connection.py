@@ -575,7 +575,7 @@ class TestStopping:
         on_our_loop(play)
 
 
-def test_scope_says_what_asgi_asks() -> None:
+def test_scope_holds_what_asgi_requires() -> None:
     scopes: list[Any] = []
 
     async def note(scope: Any, receive: Any, send: Any) -> None:

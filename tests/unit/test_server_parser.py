@@ -87,7 +87,7 @@ def test_head_that_is_not_complete_is_not_parsed() -> None:
     assert parser._headers == []
 
 
-def test_connection_that_asks_to_close_is_not_kept() -> None:
+def test_connection_is_closed_after_connection_close() -> None:
     for line, version, kept in [
         (b"Connection: Close", b"1.1", False),
         (b"Connection: keep-alive", b"1.1", True),

@@ -31,7 +31,7 @@ from todo_api.server.supervisor import ANSWERED, Supervisor
         ((200, 200), 1, None),
     ],
 )
-def test_process_asks_for_the_files_it_may_have(
+def test_process_raises_its_limit_of_open_files(
     monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], room: int, raised_to: int | None
 ) -> None:
     asked = []

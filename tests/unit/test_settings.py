@@ -118,7 +118,7 @@ class TestSecret:
 
 
 class TestKeptSecret:
-    def test_it_is_made_once_and_kept(self, directory: Path) -> None:
+    def test_it_is_made_once_and_stored(self, directory: Path) -> None:
         first, second = secret_of(), secret_of()
 
         assert first.get_secret_value() == second.get_secret_value()
@@ -143,7 +143,7 @@ class TestKeptSecret:
 
         assert one.get_secret_value() != other.get_secret_value()
 
-    def test_secret_in_the_environment_takes_precedence_and_nothing_is_kept(self, directory: Path) -> None:
+    def test_secret_in_the_environment_takes_precedence_and_nothing_is_stored(self, directory: Path) -> None:
         assert secret_of(better_auth_secret=STRONG) == SecretStr(STRONG)
         assert list(directory.iterdir()) == []
 

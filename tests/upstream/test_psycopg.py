@@ -97,7 +97,7 @@ class TestPipeline:
 
         assert failure.value.diag.source_function == "RevalidateCachedQuery"
 
-    def test_libpq_cannot_be_asked_for_a_sync_without_a_flush(self) -> None:
+    def test_libpq_sends_no_sync_without_a_flush(self) -> None:
         """Decision 14: if this fails, one send for each event-loop iteration is possible."""
         assert not hasattr(pq.PGconn, "send_pipeline_sync")
 

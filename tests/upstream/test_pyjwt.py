@@ -48,7 +48,7 @@ class TestReliedUpon:
         with pytest.raises(jwt.InvalidIssuerError):
             jwt.decode(sign({"iss": "b"}, SECRET), options=options, issuer=["a"])
 
-    def test_prepare_key_is_asked_for_the_key_of_every_signature(self) -> None:
+    def test_prepare_key_is_called_for_every_signature(self) -> None:
         with pytest.raises(InvalidKeyError):
             HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(LIKE_A_KEY)
         assert SharedSecret().prepare_key(LIKE_A_KEY) == LIKE_A_KEY.encode()

@@ -25,7 +25,7 @@ async def receive() -> Any:
     raise AssertionError("nothing is read")
 
 
-def test_application_calls_what_build_middleware_stack_returns_and_keeps_it() -> None:
+def test_application_calls_what_build_middleware_stack_returns_and_caches_it() -> None:
     """``TodoApi`` overrides it, so that our middleware stands around the router."""
     calls: list[str] = []
 

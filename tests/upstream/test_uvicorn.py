@@ -97,7 +97,7 @@ def test_method_that_is_overridden_or_called_takes_no_argument(owner: type, name
     assert list(inspect.signature(getattr(owner, name)).parameters) == ["self"]
 
 
-def test_worker_that_is_asked_by_its_pipe_answers_once_it_runs() -> None:
+def test_worker_answers_the_health_check_once_it_runs() -> None:
     process = supervisors.multiprocess.Process(uvicorn.Config("app"), [])
 
     process.parent_conn.send(b"ping")
