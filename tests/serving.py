@@ -58,7 +58,7 @@ class Serving:
         return connection
 
     def protocol(self) -> Connection:
-        """A connection's protocol, as uvicorn asks for one."""
+        """A connection's protocol, as uvicorn makes one."""
         return self.worker(self._config, self.state, self.app_state)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -65,7 +65,7 @@ def test_metrics_that_are_off_are_nowhere() -> None:
 
 
 class Database:
-    """A database that is asked whether it is ready, and answers when it is told to."""
+    """A database whose readiness is checked, and which answers when the test says so."""
 
     def __init__(self) -> None:
         self.asked = 0

@@ -44,7 +44,7 @@ def exchange(server: Server, request: bytes) -> Answer:
 def ask(
     server: Server, target: str | bytes, token: str | None = None, *, method: str = "GET", **headers: str
 ) -> Answer:
-    """Ask for a target exactly as it is spelled: nothing is normalised on the way."""
+    """Request a target exactly as it is spelled: nothing is normalised on the way."""
     lines = [
         method.encode() + b" " + (target if isinstance(target, bytes) else target.encode()) + b" HTTP/1.1",
         b"Host: 127.0.0.1",

@@ -1,4 +1,4 @@
-"""Statements on shared connections: one round trip each, and nobody disturbs a neighbour."""
+"""Statements on shared connections: one round trip each, and none disturbs another."""
 
 import asyncio
 import secrets

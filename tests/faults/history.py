@@ -1,9 +1,9 @@
-"""What one client asked and was told, and whether a service that keeps its word could have said so.
+"""One client's requests and answers, and whether a correct service could have answered so.
 
-Each client has a user of its own and asks one thing after another, so its history has one order. A
-write without an acknowledgement is in doubt: it may take effect once, at any later time, or never.
-Whatever else a client sees must be what it was told: every acknowledged write there exactly once,
-nothing that was never sent, no task going back to what it was before.
+Each client has a user of its own and sends one request after another, so its history has one order.
+A write without an acknowledgement is in doubt: it may take effect once, at any later time, or
+never. Whatever else a client sees must be what it was told: every acknowledged write there exactly
+once, nothing that was never sent, no task going back to what it was before.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 class Kind(Enum):
-    """What a request asks for; the value holds the status of its success."""
+    """What a request is to do; the value holds the status of its success."""
 
     CREATE = ("create", 201)
     READ = ("read", 200)
@@ -82,7 +82,7 @@ class Checker:
         self._tasks: dict[str, Known] = {}
 
     def follow(self, steps: Iterable[Step]) -> None:
-        """Take in what was asked and answered, in order."""
+        """Take in requests and answers, in order."""
         for step in steps:
             if step.kind is Kind.CREATE:
                 self._tasks.setdefault(step.mark, Known(Being.ASKED_FOR, step.title))

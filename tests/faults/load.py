@@ -41,7 +41,7 @@ WEIGHTS = {Kind.CREATE: 3, Kind.READ: 4, Kind.LIST: 2, Kind.RENAME: 4, Kind.TOGG
 
 @dataclass
 class Client:
-    """One user's front end, which asks one thing after another."""
+    """One user's front end, which sends one request after another."""
 
     urls: Sequence[str]
     seed: str
@@ -58,7 +58,7 @@ class Client:
         self._serial = 0
 
     def work(self) -> None:
-        """Ask until told to end."""
+        """Send requests until told to end."""
         while not self.ended.wait(PAUSE_SECONDS):
             step = self.ask(self._choose())
             if step is None or step.status not in {200, 201}:
@@ -177,7 +177,7 @@ class Load:
                 thread.join(2 * PATIENCE_SECONDS)
 
     def steps(self) -> list[Step]:
-        """Everything that anybody asked so far."""
+        """Every request so far."""
         return [step for client in self.clients for step in list(client.steps)]
 
     def rejections(self) -> list[Step]:

@@ -1,4 +1,4 @@
-"""What other users feel while one user asks for as much as they can.
+"""How other users are served while one user requests as much as they can.
 
 ``python -m tests.hostile.isolation [SECONDS]`` prints, for each way to ask for much, how many
 requests of other users were served beside it, and how fast. The tests use the same parts and count

@@ -1,4 +1,4 @@
-"""One user asks for as much as they can; all requests of others are served meanwhile.
+"""One user requests as much as they can; all requests of others are served meanwhile.
 
 How fast depends on the machine: ``python -m tests.hostile.isolation`` prints the percentiles.
 """

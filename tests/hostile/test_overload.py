@@ -23,7 +23,7 @@ from todo_api.middleware.fair_queue import OVERLOADED
 
 PLACES = 8
 FLOOD = 200
-"""Connections of one user, each of which asks again as soon as it is answered."""
+"""Connections of one user, each of which sends its next request as soon as it is answered."""
 
 
 @pytest.fixture(scope="module")

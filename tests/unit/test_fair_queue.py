@@ -1,6 +1,6 @@
 """Slots are shared fairly.
 
-A user who asks for much waits for one who asks for little, never the reverse.
+A user with many requests waits for one with few, never the reverse.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ class Scene:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def ask(self, user: str, times: int = 1) -> None:
-        """Let a user ask, and wait until everything that can happen has."""
+        """Send a request of a user, and wait until everything that can happen has."""
         for _ in range(times):
             self.tasks.append(asyncio.create_task(self._request(user)))
         await settle()
 
     async def ask_for(self, *users: str) -> None:
-        """Let several users ask, once each."""
+        """Send one request of each of several users."""
         for user in users:
             await self.ask(user)
 

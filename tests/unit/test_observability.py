@@ -69,7 +69,7 @@ def logging_as_before() -> Iterator[None]:
 
 
 class Output:
-    """What the process wrote to standard output since it was last asked."""
+    """What the process wrote to standard output since the last call."""
 
     def __init__(self, captured: pytest.CaptureFixture[str]) -> None:
         self._captured = captured

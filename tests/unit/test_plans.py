@@ -1,4 +1,4 @@
-"""What PostgreSQL does for a list: it never looks at other users' rows, whatever is asked for."""
+"""What PostgreSQL does for a list: it never looks at other users' rows, whatever the parameters."""
 
 import json
 import re

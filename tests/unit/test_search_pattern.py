@@ -113,7 +113,7 @@ def everywhere(request: pytest.FixtureRequest, postgres: str) -> Iterator[psycop
 
 
 def found(database: psycopg.Connection, search: str, text: str) -> bool:
-    """Whether PostgreSQL finds it, as the list's statement asks."""
+    """Whether PostgreSQL finds it, as the list's statement has it."""
     row = database.execute('SELECT %s::text COLLATE "C" ~ %s', [text, search_pattern(search)]).fetchone()
     assert row is not None
     return bool(row[0])

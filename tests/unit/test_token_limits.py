@@ -199,7 +199,7 @@ def test_signed_token_is_compact_hs256() -> None:
 
 
 class Both:
-    """A verifier of both types of token, and the identity server that it asks."""
+    """A verifier of both types of token, and its identity server."""
 
     def __init__(self, identity: IdentityServer) -> None:
         self.identity = identity
