@@ -77,7 +77,7 @@ class TestOneMeaning:
 
 
 class TestReady:
-    def test_schema_outside_of_the_search_path_is_named_in_the_log_with_what_helps(
+    def test_schema_outside_of_the_search_path_is_named_and_in_the_log_what_helps(
         self, postgres: str, tmp_path: Path
     ) -> None:
         with login_of_its_own(postgres) as (name, url):
@@ -88,7 +88,7 @@ class TestReady:
                 (line,) = server.log(event="database.failed")
 
                 assert response.status_code == 503
-                reason = "The tables are in a schema where the login does not look"
+                reason = f'The tables are in the schema "{name}", where the login does not look'
                 assert response.json()["detail"] == f"{reason}."
                 assert line["reason"] == f'{reason}: run `ALTER ROLE "{name}" SET search_path = "{name}"`.'
 

@@ -105,7 +105,7 @@ class DatabaseUnusable(Exception):
 
     @property
     def reason(self) -> str:
-        """Why, without what helps: that names logins, schemas and commands, for operators alone."""
+        """Why, without what helps: that names logins and commands, for operators alone."""
         return f"{str(self).partition(': ')[0]}."
 
 
@@ -170,7 +170,7 @@ async def _explain(error: DatabaseError, pool: Pool, *, distributed: bool) -> No
     if schema is None:
         raise DatabaseUnusable("The database is not migrated: run `todo-api migrate`.")
     raise DatabaseUnusable(
-        "The tables are in a schema where the login does not look: "
+        f"The tables are in the schema {schema}, where the login does not look: "
         f"run `ALTER ROLE {login} SET search_path = {schema}`."
     )
 
