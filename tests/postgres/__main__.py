@@ -25,12 +25,14 @@ TESTS = (
     "tests/api",
     "tests/properties",
     "tests/unit/test_database_url.py",
+    "tests/unit/test_distribution.py",
     "tests/unit/test_doctor.py",
     "tests/unit/test_migrations.py",
     "tests/unit/test_plans.py",
     "tests/unit/test_protection.py",
     "tests/unit/test_queries.py",
     "tests/unit/test_search_pattern.py",
+    "tests/unit/test_shapes.py",
 )
 
 
