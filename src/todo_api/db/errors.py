@@ -1,4 +1,4 @@
-"""What can go wrong on the way to PostgreSQL, in three words a caller can act on."""
+"""What can go wrong on the way to PostgreSQL, in as many classes as a caller can act on."""
 
 # SQLSTATE classes and codes (PostgreSQL, appendix A) that pass by themselves: connection lost,
 # resources short, operator at work, system error, conflict between transactions.
