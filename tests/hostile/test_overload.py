@@ -95,25 +95,39 @@ def test_after_the_flood_everything_is_as_before(busy: Server) -> None:
         assert flooder.http.get(flooder.base).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/openapi.json", "/docs/assets/swagger-ui-bundle.js"])
-def test_large_responses_without_a_token_leave_room_for_others(busy: Server, path: str) -> None:
-    count = 50
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [
+        ("/metrics", 50),
+        ("/openapi.json", 50),
+        ("/docs/assets/swagger-ui-bundle.js", 50),
+        ("/api/tasks", 300),
+        ("/favicon.ico", 300),
+    ],
+)
+def test_requests_without_a_token_leave_room_for_others(
+    worker_database: str, tmp_path: Path, path: str, count: int
+) -> None:
+    """The user's request is answered without the database, so that nothing else decides when."""
     name = f"{path.rpartition('/')[2]}-"
-    with ExitStack() as held:
-        connections = [held.enter_context(connect(busy)) for _ in range(count + 1)]
-        assert busy.client().get("/health").status_code == 200  # all connections before are accepted
-        busy.process.send_signal(signal.SIGSTOP)
+    with serving(tmp_path, DATABASE_URL=worker_database) as server, ExitStack() as held:
+        user = server.user()
+        assert user.http.get(user.base).status_code == 200
+        connections = [held.enter_context(connect(server)) for _ in range(count)]
+        last = held.enter_context(connect(server))
+        assert server.client().get("/health").status_code == 200  # all of them are accepted
+        server.process.send_signal(signal.SIGSTOP)
         try:
             for number, connection in enumerate(connections):
-                target = path if number < count else "/health"
-                lines = f"GET {target} HTTP/1.1\r\nHost: x\r\nX-Request-ID: {name}{number}\r\n\r\n"
+                lines = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Request-ID: {name}{number}\r\n\r\n"
                 connection.sendall(lines.encode())
+            lines = f"GET {user.base}?limit=0 HTTP/1.1\r\nHost: x\r\nX-Request-ID: {name}user\r\n"
+            last.sendall(f"{lines}Authorization: Bearer {token(user.id)}\r\n\r\n".encode())
         finally:
-            busy.process.send_signal(signal.SIGCONT)
-        connections[-1].recv(1000)
-        wait_for(lambda: len(answered(busy, name)) > count, "not every request was answered")
+            server.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: len(answered(server, name)) > count, "not every request was answered")
 
-    assert answered(busy, name).index(f"{name}{count}") < count / 2
+        assert answered(server, name).index(f"{name}user") < count / 2
 
 
 def answered(server: Server, name: str) -> list[str]:

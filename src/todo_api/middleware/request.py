@@ -18,6 +18,7 @@ from todo_api.middleware.cors import Cors
 from todo_api.middleware.errors import SHUTTING_DOWN, response_to
 from todo_api.middleware.fair_queue import OVERLOADED, FairQueue
 from todo_api.middleware.host import reject_foreign_host
+from todo_api.middleware.pacing import Pacing
 from todo_api.middleware.path import read_path
 from todo_api.observability import tracing
 from todo_api.planned.dispatch import Dispatch
@@ -56,6 +57,7 @@ class RequestMiddleware:
         self._authenticate = authentication.authenticate
         self._cors = cors
         self._queue = queue
+        self._pacing = Pacing()
         self._loopback_only = loopback_only
         self._traced = traced
 
@@ -98,6 +100,8 @@ class RequestMiddleware:
             answer = await self._authenticate(scope, headers)
         if answer is None and resource is None and scope["path"].count("/") != len(segments) - 1:
             answer = respond(scope, 404)  # FastAPI's router would take an encoded slash for one between segments
+        if answer is not None or not protected:
+            await self._pacing.wait()
         if answer is not None:
             await answer(scope, receive, response.send)
             return
