@@ -13,14 +13,14 @@ TESTS :=
 # The versions of PostgreSQL that `make postgres-versions` tries.
 VERSIONS := 14 15 16 17 18
 # How many processes share the tests; where more is waited for than computed, more than there are cores.
-WORKERS := 2
+WORKERS := 3
 SOAK_SECONDS ?= 60
 SOAK_REQUESTS ?= 200000
 
 # Committed files in which high entropy is what they are for: hashes.
 HASHES := ^requirements/.*\.txt$$|package-lock\.json$$
 
-.PHONY: help setup run demo test pythons postgres-versions soak check image-check bench client generators package nextjs pictures format lock mutants sbom clean
+.PHONY: help setup run demo test coverage pythons postgres-versions soak check image-check bench client generators package nextjs pictures format lock mutants sbom clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' Makefile
@@ -36,9 +36,12 @@ demo: ## try it in a browser: sign in with Better Auth, on http://localhost:3000
 	@$(MAKE) --silent --no-print-directory .venv/runtime .venv/web
 	@$(RUN) examples/web/run.py
 
-test: .venv/development ## run every test against a real PostgreSQL, and report branch coverage
+test: .venv/development ## run every test against a real PostgreSQL
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory .venv/node .venv/sign-in .venv/web || echo "Tests that need Node are skipped."
-	@$(RUN) -m pytest $(TESTS) -n $(WORKERS) --cov
+	@$(RUN) -m pytest $(TESTS) -n $(WORKERS) $(COVERAGE)
+
+coverage: ## run every test, and fail where branches of src were not taken
+	@$(MAKE) --no-print-directory test COVERAGE=--cov
 
 pythons: .venv/development ## `make test` in a fresh copy, in an awkward folder, under each supported Python found here
 	@$(RUN) requirements/pythons.py $(TESTS)
