@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.supervisors.multiprocess import Process
 
 from todo_api.server import run
 from todo_api.server.listening import CannotListen, listen
@@ -166,8 +167,9 @@ class TestStart:
         supervisor = Supervisor(uvicorn.Config(ignore, log_config=None, workers=1, timeout_worker_healthcheck=0), [])
         supervisor.init_processes()
         yield supervisor
-        supervisor.terminate_all()
-        supervisor.join_all()
+        for process in supervisor.processes:
+            process.kill()
+            process.join()
 
     def test_that_takes_longer_than_a_check_is_not_broken_off(self, supervisor: Supervisor) -> None:
         (first,) = supervisor.processes
@@ -175,14 +177,14 @@ class TestStart:
             supervisor.keep_subprocess_alive()
             assert supervisor.processes == [first]
 
-        os.kill(first.pid or 0, signal.SIGSTOP)
+        freeze(first)
         supervisor.keep_subprocess_alive()
         assert supervisor.processes != [first]
 
     def test_that_does_not_end_is_broken_off(self, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("todo_api.server.supervisor.START_SECONDS", 0)
         (first,) = supervisor.processes
-        os.kill(first.pid or 0, signal.SIGSTOP)
+        freeze(first)
         supervisor.keep_subprocess_alive()
 
         assert supervisor.processes != [first]
@@ -194,6 +196,13 @@ class TestStart:
         supervisor.keep_subprocess_alive()
 
         assert supervisor.processes != [first]
+
+
+def freeze(process: Process) -> None:
+    """Stop a process, and wait until it has stopped: a moment before, it might answer."""
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
 
 
 async def ignore(scope: Any, receive: Any, send: Any) -> None:
