@@ -85,6 +85,15 @@ class TestEmbeddedDatabase:
         assert "ok     The database answers; its schema is at this version, and protected." in lines
         assert not (tmp_path / "data/postgres/postmaster.pid").exists()
 
+    @pytest.mark.parametrize("below", ["", "/data"])
+    def test_place_where_none_can_be_made_is_named(self, doctor: Doctor, tmp_path: Path, below: str) -> None:
+        (tmp_path / "file").touch()
+        status, lines = doctor(DATABASE_URL="", BETTER_AUTH_SECRET="", DATA_DIR=f"{tmp_path}/file{below}")
+
+        assert status == 1
+        reason = f"{tmp_path}/file is no folder to write into."
+        assert f"WRONG  DATA_DIR '{tmp_path}/file{below}' cannot be used: {reason}" in lines
+
     def test_nothing_is_made_where_there_is_none(self, doctor: Doctor, tmp_path: Path) -> None:
         status, lines = doctor(DATABASE_URL="", BETTER_AUTH_SECRET="", DATA_DIR=str(tmp_path / "data"))
 

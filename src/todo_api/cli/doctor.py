@@ -121,14 +121,22 @@ def _names_in(path: Path) -> list[str]:
     return list(dotenv_values(path, encoding="utf-8-sig")) if path.is_file() else []
 
 
+def _examine_place(directory: Path) -> Finding:
+    """Whether a first start could make its database; nothing is made to find it out."""
+    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        what = f"There is no database under {directory}/ yet: `todo-api serve` makes one."
+        return Finding(ok=True, what=what)
+    return Finding(ok=False, what=f"DATA_DIR {str(directory)!r} cannot be used: {place} is no folder to write into.")
+
+
 @contextmanager
 def _database_url(settings: Settings) -> Iterator[tuple[str, Finding | None]]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value(), None
         return
     if not (settings.data_dir / "postgres").exists():
-        what = f"There is no database under {settings.data_dir}/ yet: `todo-api serve` makes one."
-        yield "", Finding(ok=True, what=what)
+        yield "", _examine_place(settings.data_dir)
         return
     with ExitStack() as stack:
         try:
