@@ -76,6 +76,7 @@ class TestStopped:
             serving(tmp_path, "--workers", str(count), DATABASE_URL=database) as server,
             loaded(server, database=database) as load,
         ):
+            wait_for(lambda: count == 1 or len(workers(server)) == count)
             load.work_on(10)
             server.process.send_signal(signal.SIGTERM)
 
