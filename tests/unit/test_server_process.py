@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from uvicorn.supervisors.multiprocess import Process
 
+from tests.harness import PATIENCE_SECONDS
 from todo_api.server import run
 from todo_api.server.listening import CannotListen, listen
 from todo_api.server.memory import give_back_memory, memory_limit, resident_bytes
@@ -198,11 +199,60 @@ class TestStart:
         assert supervisor.processes != [first]
 
 
+@pytest.mark.usefixtures("handlers")
+class TestStop:
+    """Of a service of which one worker serves and another has not begun to."""
+
+    @pytest.fixture
+    def supervisor(self) -> Iterator[Supervisor]:
+        (listener,) = listen("127.0.0.1", 0)
+        serving, starting = (uvicorn.Config(ignore, log_config=None, loop=loop) for loop in ("asyncio", HANGING_LOOP))
+        supervisor = Supervisor(serving, [listener])
+        supervisor.processes = [Process(config, supervisor.sockets) for config in (serving, starting)]
+        for process in supervisor.processes:
+            process.start()
+        yield supervisor
+        for process in supervisor.processes:
+            process.kill()
+            process.join()
+
+    @pytest.mark.parametrize("has_answered", [False, True])
+    def test_ends_those_that_start_while_the_others_serve(self, supervisor: Supervisor, has_answered: bool) -> None:
+        serving, starting = supervisor.processes
+        assert serving.wait_until_ready(PATIENCE_SECONDS)
+        while supervisor._wait_until.get(serving) != ANSWERED:
+            supervisor.keep_subprocess_alive()
+        while has_answered and supervisor._wait_until.get(starting) != ANSWERED:
+            supervisor.keep_subprocess_alive()
+        seen = []
+
+        def terminate() -> None:
+            seen.append((starting.exitcode, serving.is_ready(PATIENCE_SECONDS)))
+            Process.terminate(serving)
+
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(serving, "terminate", terminate)
+            supervisor.terminate_all()
+            supervisor.join_all()
+
+        assert seen == [(-signal.SIGTERM, True)]
+        assert serving.exitcode == -signal.SIGTERM  # by itself: uvicorn raises the signal again
+
+
 def freeze(process: Process) -> None:
     """Stop a process, and wait until it has stopped: a moment before, it might answer."""
     assert process.pid is not None
     os.kill(process.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
+def hang() -> Any:
+    """An event loop that is never made: the worker does not come to serve."""
+    while True:
+        signal.pause()
+
+
+HANGING_LOOP = f"{__name__}:{hang.__name__}"
 
 
 async def ignore(scope: Any, receive: Any, send: Any) -> None:

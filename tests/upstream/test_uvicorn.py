@@ -104,6 +104,10 @@ def test_worker_answers_the_health_check_once_it_runs() -> None:
     assert not process.parent_conn.poll()
     process.pong()
     assert process.parent_conn.recv() is False  # not started, but there
+    process.server.started = True
+    process.parent_conn.send(b"ping")
+    process.pong()
+    assert process.parent_conn.recv() is True
     process.child_conn.close()
     process.child_conn.close()
 

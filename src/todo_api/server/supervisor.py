@@ -18,6 +18,9 @@ START_SECONDS: Final = 120
 """The same for a worker that has not answered yet. With a tenth of a core to run on, a start takes
 half a minute, and the next one no less."""
 
+STOP_SECONDS: Final = 5
+"""How long those that serve go on, while a worker that is starting ends."""
+
 ANSWERED: Final = -1.0
 
 
@@ -61,10 +64,25 @@ class Supervisor(Multiprocess):
 
     @override
     def terminate_all(self) -> None:
-        """Stop listening, so that nobody connects in vain; then stop the workers."""
+        """Stop listening, so that nobody connects in vain; then stop the workers.
+
+        Those that are starting first: they hold the listening sockets, too. Clients that connect
+        once all others have closed theirs would wait for them, and be reset when they end.
+        """
+        starting = [process for process in self.processes if not self._serves(process)]
+        for process in starting:
+            process.terminate()
+        until = time.monotonic() + STOP_SECONDS
+        for process in starting:
+            process.process.join(max(0, until - time.monotonic()))
         for listener in self.sockets:
             listener.close()
         super().terminate_all()
+
+    def _serves(self, process: Process) -> bool:
+        """Whether a worker accepts connections; it is asked, as it may have begun to just now."""
+        self._is_starting(process)  # takes the answer to an earlier question
+        return self._wait_until.get(process) == ANSWERED and process.is_ready(STOP_SECONDS)
 
     @override
     def handle_hup(self) -> None:
