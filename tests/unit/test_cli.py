@@ -91,6 +91,11 @@ class TestHelp:
 
         assert printed == f"todo-api {__version__}\n"
 
+    def test_process_that_only_starts_workers_imports_nothing_that_serves(self) -> None:
+        script = "import sys, todo_api.cli.serve; print({'alembic', 'fastapi', 'sqlalchemy'} & set(sys.modules))"
+
+        assert subprocess.check_output([sys.executable, "-c", script], text=True) == "set()\n"
+
 
 class TestAddressOfTheSample:
     @pytest.mark.parametrize(

@@ -295,6 +295,11 @@ class TestUpgrade:
 
         assert schema(empty) == schema(worker_database)
 
+    def test_revision_that_no_script_has_is_one_sentence(self, database: str) -> None:
+        rows(database, "UPDATE todo_api_version SET version_num = '0000'")
+        with pytest.raises(MigrationFailed, match=r"^The database could not be migrated: [^\n]*'0000'[^\n]*$"):
+            migrations.upgrade(database)
+
     def test_failed_upgrade_leaves_nothing_behind(self, empty: str) -> None:
         rows(empty, "CREATE TABLE tasks (note text)")
 

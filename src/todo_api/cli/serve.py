@@ -1,6 +1,7 @@
 """``todo-api serve``: the service on its own server.
 
-Without ``DATABASE_URL``, with an embedded PostgreSQL.
+Without ``DATABASE_URL``, with an embedded PostgreSQL. With several workers, this process only
+starts and watches them: what serves requests is not imported here.
 """
 
 import argparse
@@ -9,13 +10,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
-from todo_api import __version__, migrations
+from todo_api import __version__
 from todo_api.cli.banner import is_coloured, render, report_progress
 from todo_api.cli.token import signing_secret
 from todo_api.local import postgres
-from todo_api.middleware.host import is_loopback
-from todo_api.middleware.rejected import error_response
 from todo_api.observability import configure_logging, flush_log, serve_metrics
 from todo_api.server import run as server
 from todo_api.server.listening import listen
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         configure_logging(settings.log_level)
         server.run(
             "todo_api.main:app",
-            server.Hooks(error_response=error_response, before_write=flush_log),
+            server.Hooks(error_response=_error_response, before_write=flush_log),
             sockets,
             workers=settings.web_concurrency,
             grace_seconds=settings.shutdown_grace_seconds,
@@ -56,9 +56,24 @@ def run(options: argparse.Namespace) -> int:
 @contextmanager
 def _own_database(settings: Settings) -> Iterator[None]:
     """Start and migrate the embedded PostgreSQL; the environment tells its workers where it is."""
-    with postgres.running(settings.data_dir, migrate=migrations.upgrade, report=report_progress) as cluster:
+    with postgres.running(settings.data_dir, migrate=_migrate, report=report_progress) as cluster:
         os.environ["EMBEDDED_DATABASE_URL"] = cluster.url
         yield
+
+
+def _migrate(url: str) -> None:
+    from todo_api import migrations  # noqa: PLC0415 - SQLAlchemy is for the embedded database alone
+
+    try:
+        migrations.upgrade(url)
+    except migrations.MigrationFailed as error:
+        sys.exit(str(error))
+
+
+def _error_response(status: int, scope: dict[str, Any]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    from todo_api.middleware.rejected import error_response  # noqa: PLC0415 - FastAPI is for workers alone
+
+    return error_response(status, scope)
 
 
 def _print_banner(settings: Settings, port: int) -> None:
@@ -78,6 +93,8 @@ def _warn_of_host(settings: Settings) -> None:
 
     Anybody who opens ``/docs`` would get the sample token.
     """
+    from todo_api.middleware.host import is_loopback  # noqa: PLC0415 - FastAPI is for workers alone
+
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     if settings.better_auth_secret is None and not is_loopback(host):
         print(

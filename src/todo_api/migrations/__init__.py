@@ -1,11 +1,10 @@
 """The schema's history, and the one way to bring a database up to date.
 
-Alembic is configured here, in code; the scripts travel inside the package. It is imported when a
-database is migrated: it would cost every start of the service 0.2 s and 6 MB.
+Alembic is configured here, in code; the scripts travel inside the package. It is imported when
+there is something to migrate: it would cost every start of the service 0.2 s and 6 MB.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -14,9 +13,6 @@ from sqlalchemy.pool import NullPool
 
 from todo_api.migrations import distribution, protection
 from todo_api.migrations.state import DatabaseUnusable, check_encoding, newer
-
-if TYPE_CHECKING:
-    from alembic.config import Config
 
 SCRIPTS = Path(__file__).parent
 
@@ -53,9 +49,6 @@ def upgrade(url: str, *, login: str | None = None, distribute: bool = False) -> 
     Raises:
         MigrationFailed: the database is out of reach, unusable, or its login lacks a right.
     """
-    from alembic import command  # noqa: PLC0415 - the module's docstring says why
-    from alembic.util import CommandError  # noqa: PLC0415
-
     engine = engine_for(url)
     try:
         with engine.begin() as connection:
@@ -63,15 +56,13 @@ def upgrade(url: str, *, login: str | None = None, distribute: bool = False) -> 
             connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
             distribution.allow_schema_changes(connection)
             protection.ensure_role(connection, login)
-            config = _config()
-            config.attributes["connection"] = connection
-            _check_revision(connection)
-            command.upgrade(config, "head")
+            if _revision(connection) != head():
+                _run_scripts(connection)
             protection.ensure_policies(connection)
             distribution.ensure_distribution(connection, wanted=distribute)
     except DatabaseUnusable as error:
         raise MigrationFailed(str(error)) from None
-    except (DBAPIError, psycopg.Error, CommandError) as error:
+    except (DBAPIError, psycopg.Error) as error:
         reason = str(getattr(error, "orig", error)).partition("\n")[0]
         raise MigrationFailed(f"The database could not be migrated: {reason}") from None
     finally:
@@ -94,18 +85,30 @@ def _connect(url: str) -> psycopg.Connection:
     return connection
 
 
-def _check_revision(connection: Connection) -> None:
+def _revision(connection: Connection) -> str | None:
+    """The revision of the database, if it has one.
+
+    Raises:
+        DatabaseUnusable: this version of the service does not know it.
+    """
     if connection.scalar(text("SELECT to_regclass('todo_api_version')")) is None:
-        return
-    revision = connection.scalar(text("SELECT version_num FROM todo_api_version"))
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM todo_api_version"))
     if revision is not None and revision > head():
         raise DatabaseUnusable(newer(revision))
+    return revision
 
 
-def _config() -> "Config":
+def _run_scripts(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415 - the module's docstring says why
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    return config
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise MigrationFailed(f"The database could not be migrated: {error}") from None
