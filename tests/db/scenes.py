@@ -44,10 +44,13 @@ SLEEP = compile_statement(
     select(
         bindparam("value", type_=Text),
         cast(func.pg_sleep(cast(bindparam("seconds", type_=Text), Float)), Text),
-    )
+    ),
+    generic_plan=False,
 )
 """Binds ``value``, which it answers, and ``seconds``, a number in a string."""
-WAIT = compile_statement(select(cast(func.pg_advisory_xact_lock_shared(bindparam("lock", type_=BigInteger)), Text)))
+WAIT = compile_statement(
+    select(cast(func.pg_advisory_xact_lock_shared(bindparam("lock", type_=BigInteger)), Text)), generic_plan=False
+)
 
 
 Loop = Callable[[], asyncio.AbstractEventLoop]

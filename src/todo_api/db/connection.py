@@ -6,6 +6,10 @@ and no other. For a server that needs it, BEGIN and COMMIT stand around them, in
 trip. Sending never waits for an answer; answers come back in the order of sending, which is why a
 queue of what is pending is all the book-keeping there is.
 
+Short reads that are sent in one event-loop iteration share a Sync, maybe with one write behind
+them, because a Sync costs a system call on either side. When one fails, what was sent after it is
+not carried out and sent again, with a Sync of its own.
+
     submit ──> libpq's output buffer ──> socket ──> PostgreSQL
     future <── head of ``pending``  <── results up to the next Sync
 
@@ -17,7 +21,6 @@ Source: PostgreSQL documentation, "Pipeline Mode" (libpq) and "Extended Query" (
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -25,6 +28,7 @@ from psycopg import AsyncConnection, OperationalError, pq
 from psycopg.adapt import Transformer
 
 from todo_api.db.errors import Unavailable, from_sqlstate
+from todo_api.db.results import Results
 from todo_api.db.statements import Statement
 from todo_api.db.transaction import Lost, NotSent, Transaction
 
@@ -34,22 +38,14 @@ GRACE_SECONDS = 1.5
 statement: enough for a commit on a slow disk, and little enough that a frozen primary is left for
 another server within 5 s."""
 
+MAX_SHARING = 16
+"""How many reads share a Sync: PostgreSQL sends none of their results before it has read the
+last."""
+
 # The server does not know a statement that was prepared, or knows it twice: a pooler is in between.
 _UNKNOWN_PREPARED = ("26000", "42P05")
 
-# What is prepared would answer other types than when it was prepared: a migration came in between.
-# Other features that are "not supported" have the same SQLSTATE; the C function that complains
-# tells them apart.
-_OUTDATED = ("0A000", b"RevalidateCachedQuery")
-
-# A COMMIT that fails may have been carried out on another server: transaction_resolution_unknown.
-_OUTCOME_UNKNOWN = "08007"
-
-_TUPLES_OK = pq.ExecStatus.TUPLES_OK
 _COMMAND_OK = pq.ExecStatus.COMMAND_OK
-_PIPELINE_SYNC = pq.ExecStatus.PIPELINE_SYNC
-_FATAL_ERROR = pq.ExecStatus.FATAL_ERROR
-_BAD = pq.ConnStatus.BAD
 _BINARY = int(pq.Format.BINARY)
 
 
@@ -80,10 +76,12 @@ class Connection:
         self._prepare = prepare
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self.pending: deque[Transaction] = deque()
+        self._results = Results(self._pq, transaction_block=transaction_block)
+        self.pending = self._results.pending
         self._prepared: dict[bytes, bool] = {}  # by name: whether the server has confirmed it
         self._transformer = Transformer()  # of no connection: times come in UTC, whatever the server's zone
         self._sweeper: asyncio.TimerHandle | None = None
+        self._sharing = 0  # how many reads wait for a Sync to be sent
         self._writing = False
         self._open = True
         self._socket = self._pq.socket
@@ -100,6 +98,8 @@ class Connection:
         The future fails with ``Lost``, ``NotSent``, ``Unavailable`` (time is up, or PostgreSQL said
         so), ``SchemaMissing`` or ``StatementFailed``.
         """
+        if not transaction.shares_sync:
+            self._end_sharing()
         try:
             if not self.pending:
                 self._begin()
@@ -107,12 +107,10 @@ class Connection:
                 self._send_text(transaction, b"BEGIN")
             self._send(transaction, self._preamble, transaction.preamble_parameters)
             self._send(transaction, transaction.statement, transaction.parameters)
-            self._pq.pipeline_sync()
-            if self._transaction_block:
-                # Behind the Sync, up to which everything is skipped after a failure: then it rolls
-                # back.
-                self._send_text(transaction, b"COMMIT")
-                self._pq.pipeline_sync()
+            if transaction.shares_sync and transaction.statement.only_reads and self._sharing < MAX_SHARING - 1:
+                self._share_sync()
+            else:
+                self._sync(transaction)
         except OperationalError as error:  # without its Sync, nothing is committed
             transaction.future.set_exception(NotSent("the connection was closed"))
             if transaction.on_end:
@@ -123,11 +121,44 @@ class Connection:
         self.exclusive += transaction.on_end is not None
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        self._write()
+        if not self._sharing:
+            self._write()
 
     def close(self) -> None:
         """Close the connection; what is pending fails with ``Lost``."""
         self._lose("closed")
+
+    @property
+    def is_sharing(self) -> bool:
+        """Whether reads wait for a Sync, so that what is sent now shares it."""
+        return self._sharing > 0
+
+    def _share_sync(self) -> None:
+        """Leave the Sync to what is sent next, or to the end of this event-loop iteration."""
+        if not self._sharing:
+            self._loop.call_soon(self._end_sharing)
+        self._sharing += 1
+
+    def _end_sharing(self) -> None:
+        if not (self._sharing and self._open):
+            return
+        try:
+            self._sync(self.pending[-1])
+        except OperationalError as error:
+            self._lose(str(error))
+        else:
+            self._write()
+
+    def _sync(self, last: Transaction) -> None:
+        """Send a Sync behind ``last``, for it and all that wait for one."""
+        self._sharing = 0
+        last.ends_with_sync = True
+        self._pq.pipeline_sync()
+        if self._transaction_block:
+            # Behind the Sync, up to which everything is skipped after a failure: then it rolls
+            # back.
+            self._send_text(last, b"COMMIT")
+            self._pq.pipeline_sync()
 
     def _begin(self) -> None:
         """Start the clock, and read what came meanwhile.
@@ -186,44 +217,18 @@ class Connection:
             self._pq.consume_input()
             if self._writing:
                 self._write()
-            self._take_results()
+            for transaction in self._results.take():
+                self._finish(transaction)
         except OperationalError as error:
             self._lose(str(error))
 
-    def _take_results(self) -> None:
-        pending, connection = self.pending, self._pq
-        while pending and not connection.is_busy():
-            result = connection.get_result()
-            if result is None:
-                if connection.status == _BAD:  # pragma: no cover - what was read before may already have said so
-                    raise OperationalError("the connection was closed")
-                continue
-            transaction = pending[0]
-            status = result.status
-            if status == _PIPELINE_SYNC:
-                if self._transaction_block and not transaction.ending:
-                    transaction.ending = True
-                    continue
-                self._pop()
-                self._finish(transaction)
-                continue
-            transaction.statuses.append(status)
-            if status == _TUPLES_OK:
-                transaction.result = result
-            elif status == _FATAL_ERROR:
-                sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"08006").decode()
-                transaction.error = _OUTCOME_UNKNOWN if transaction.ending else sqlstate
-                function = result.error_field(pq.DiagnosticField.SOURCE_FUNCTION)
-                transaction.outdated = (transaction.error, function) == _OUTDATED
-
-    def _pop(self) -> Transaction:
-        transaction = self.pending.popleft()
+    def _end(self, transaction: Transaction) -> None:
         if transaction.on_end:
             self.exclusive -= 1
             transaction.on_end()
-        return transaction
 
     def _finish(self, transaction: Transaction) -> None:
+        self._end(transaction)
         missing = transaction.error in _UNKNOWN_PREPARED
         if missing:
             self._prepare = False
@@ -236,11 +241,12 @@ class Connection:
                 del self._prepared[name]
         if transaction.future.done():
             return
-        if not transaction.error:
-            assert transaction.result is not None  # every statement of ours answers rows
+        if transaction.result is not None and not transaction.error:
             self._transformer.set_pgresult(transaction.result)
             rows = self._transformer.load_rows(0, transaction.result.ntuples, tuple)
             transaction.future.set_result(rows)
+        elif not transaction.error:  # every statement of ours answers rows
+            transaction.future.set_exception(NotSent("one before it failed"))
         elif missing or transaction.outdated:
             transaction.future.set_exception(NotSent(f"SQLSTATE {transaction.error}"))
         else:
@@ -280,9 +286,10 @@ class Connection:
             self._sweeper.cancel()
         lost = Lost(reason.partition("\n")[0])
         while self.pending:
-            future = self._pop().future
-            if not future.done():
-                future.set_exception(lost)
+            transaction = self.pending.popleft()
+            self._end(transaction)
+            if not transaction.future.done():
+                transaction.future.set_exception(lost)
         for forget in (self._loop.remove_reader, self._loop.remove_writer):
             with suppress(OSError):  # libpq may have closed the socket already
                 forget(self._socket)

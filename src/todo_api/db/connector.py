@@ -100,6 +100,10 @@ class Connector:
         for connection in list(self.connections):
             connection.close()
 
+    def sharing(self) -> Connection | None:
+        """The connection on which reads wait for a Sync, or None."""
+        return next((connection for connection in self.connections if connection.is_sharing), None)
+
     def least_loaded(self) -> Connection | None:
         """The connection with the fewest pending, or None.
 

@@ -77,6 +77,7 @@ class Pool:
         self._heavy_users = HeavyUsers()
         self._loop = asyncio.get_running_loop()
         self._under_way = 0
+        self._shares_syncs = not transaction_block
 
     @property
     def login(self) -> str:
@@ -106,7 +107,7 @@ class Pool:
             user = self._heavy_users.get(call.owner)
             if user is None:
                 try:
-                    return await self._run_once(call)
+                    return await self._run_once(call, share_sync=self._shares_syncs and statement.is_short)
                 except StatementCancelled:
                     user = self._heavy_users.add(call.owner, slow=True)
             return await self._run_heavy(call, user)
@@ -130,10 +131,10 @@ class Pool:
                 user.forgive()  # a machine that was busy, or a cold cache, made it slow before
             return rows
 
-    async def _run_once(self, call: Call, *, alone: bool = False) -> list[Row]:
+    async def _run_once(self, call: Call, *, alone: bool = False, share_sync: bool = False) -> list[Row]:
         """Run a statement; once, unless a connection is lost.
 
-        ``alone`` is on a connection without others.
+        ``alone`` is on a connection without others, ``share_sync`` if need be behind the same Sync.
         """
         # When the server goes, all connections go: each try meets at most one that has not noticed
         # yet.
@@ -143,8 +144,10 @@ class Pool:
             if alone:
                 transaction = await self._send_alone(call)
             else:
-                connection = self._connector.least_loaded() or await self._connector.opened(call.deadline)
+                connection = self._connector.sharing() if share_sync else None
+                connection = connection or self._connector.least_loaded() or await self._connector.opened(call.deadline)
                 transaction = self._transaction(call, *self._shared_timeout)
+                transaction.shares_sync, share_sync = share_sync, False  # sent again, it waits for nothing
                 connection.submit(transaction)
             try:
                 rows = await transaction.future

@@ -24,7 +24,8 @@ class Statement:
     ``sql`` has parameters ``$1 …`` in the order of ``binds``; ``name`` is its name as a prepared
     statement, the same in every process; ``repeatable`` tells whether it may be sent again when
     nobody knows whether it was carried out; ``plan_cache_mode`` is PostgreSQL's setting of that
-    name.
+    name; ``only_reads`` tells that it writes nothing; ``is_short`` that its plan suits all values,
+    so that it takes little time.
     """
 
     sql: bytes
@@ -32,6 +33,8 @@ class Statement:
     name: bytes
     repeatable: bool
     plan_cache_mode: bytes
+    only_reads: bool
+    is_short: bool
 
     def parameters(self, values: dict[str, Value]) -> list[bytes | None]:
         """``values`` in PostgreSQL's text format, in the order of the placeholders.
@@ -52,12 +55,15 @@ def compile_statement(statement: Any, *, repeatable: bool = False, generic_plan:
     """
     compiled = statement.compile(dialect=_DIALECT)
     sql = str(compiled).encode()
+    only_reads = not any(isinstance(part, UpdateBase) for part in iterate(statement))
     return Statement(
         sql=sql,
         binds=tuple(compiled.positiontup or ()),
         name=hashlib.sha256(sql).hexdigest()[:16].encode(),
-        repeatable=repeatable or not any(isinstance(part, UpdateBase) for part in iterate(statement)),
+        repeatable=repeatable or only_reads,
         plan_cache_mode=b"force_generic_plan" if generic_plan else b"force_custom_plan",
+        only_reads=only_reads,
+        is_short=generic_plan,
     )
 
 
