@@ -97,6 +97,7 @@ class TestHelp:
         assert subprocess.check_output([sys.executable, "-c", script], text=True) == "set()\n"
 
 
+@pytest.mark.usefixtures("logging_as_before")
 class TestAddressOfTheSample:
     @pytest.mark.parametrize(
         ("host", "secret", "warned"),

