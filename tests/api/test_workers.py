@@ -128,15 +128,3 @@ def test_repeated_requests_over_many_connections_are_byte_identical(pair: Server
         answers = {client.get(path, headers={"Connection": "close"}).content for _ in range(40)}
 
     assert len(answers) == 1
-
-
-def test_sigterm_ends_all_processes_with_status_0(tmp_path: Path, worker_database: str) -> None:
-    with serving(tmp_path / "service", "--workers", "2", DATABASE_URL=worker_database) as server:
-        processes = workers(server)
-        user = server.user()
-        user.create()
-
-        assert len(processes) == 2
-        assert server.stop() == 0
-    assert [process for process in processes if Path(f"/proc/{process}").exists()] == []
-    assert "Traceback" not in server.log_path.read_text() + server.log_path.with_name("errors").read_text()

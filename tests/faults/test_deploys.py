@@ -30,32 +30,33 @@ def loaded(*servers: Server, database: str, may_cut: bool = False) -> Iterator[L
         yield load
 
 
+@pytest.fixture(scope="module")
+def pair(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service with two workers."""
+    with serving(tmp_path_factory.mktemp("pair"), "--workers", "2", DATABASE_URL=worker_database) as server:
+        yield server
+
+
 class TestWorkerKilled:
-    def test_others_serve_on_and_another_takes_its_place(self, database: str, tmp_path: Path) -> None:
-        with (
-            serving(tmp_path, "--workers", "2", DATABASE_URL=database) as server,
-            loaded(server, database=database, may_cut=True) as load,
-        ):
-            wait_for(lambda: len(workers(server)) == 2)
-            killed = load.random.choice(sorted(workers(server)))
+    def test_others_serve_on_and_another_takes_its_place(self, worker_database: str, pair: Server) -> None:
+        with loaded(pair, database=worker_database, may_cut=True) as load:
+            wait_for(lambda: len(workers(pair)) == 2)
+            killed = load.random.choice(sorted(workers(pair)))
             os.kill(killed, signal.SIGKILL)
             load.work_on()
-            wait_for(lambda: len(workers(server) - {killed}) == 2)
+            wait_for(lambda: len(workers(pair) - {killed}) == 2)
             load.work_on()
 
             assert load.rejections() == []
 
-    def test_one_killed_during_its_health_check_is_replaced_as_fast(self, database: str, tmp_path: Path) -> None:
-        with serving(tmp_path, "--workers", "2", DATABASE_URL=database) as server:
-            wait_for(lambda: len(workers(server)) == 2)
-            killed = min(workers(server))
-            os.kill(killed, signal.SIGSTOP)
-            time.sleep(1.5)  # meanwhile its supervisor asks, and waits for the answer
-            os.kill(killed, signal.SIGKILL)
+    def test_one_killed_during_its_health_check_is_replaced_as_fast(self, pair: Server) -> None:
+        wait_for(lambda: len(workers(pair)) == 2)
+        killed = min(workers(pair))
+        os.kill(killed, signal.SIGSTOP)
+        time.sleep(1.5)  # meanwhile its supervisor asks, and waits for the answer
+        os.kill(killed, signal.SIGKILL)
 
-            wait_for(
-                lambda: f"Child process [{killed}] died" in server.log_path.read_text(), seconds=HEALTHCHECK_SECONDS / 2
-            )
+        wait_for(lambda: f"Child process [{killed}] died" in pair.log_path.read_text(), seconds=HEALTHCHECK_SECONDS / 2)
 
 
 def workers(server: Server) -> set[int]:

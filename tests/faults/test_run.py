@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -130,6 +131,33 @@ def wait_until_alive_at_last(server: Server) -> None:
         time.sleep(0.05)
 
 
+def terminated(directory: Path, server: Server, by: signal.Signals = signal.SIGTERM) -> None:
+    """A signal ends the service with status 0, and its PostgreSQL."""
+    pid = postmaster(directory)
+    assert runs(pid)
+    assert server.stop(by) == 0
+    assert_nothing_left(directory, pid)
+
+
+def interrupted(directory: Path, server: Server) -> None:
+    """So does Ctrl-C."""
+    terminated(directory, server, signal.SIGINT)
+
+
+def killed(directory: Path, server: Server) -> None:
+    """The service is killed, and its PostgreSQL goes on without it."""
+    server.stop(signal.SIGKILL)
+    assert runs(postmaster(directory))
+
+
+def crashed(directory: Path, server: Server) -> None:
+    """Both are killed."""
+    pid = postmaster(directory)
+    os.kill(pid, signal.SIGKILL)
+    server.stop(signal.SIGKILL)
+    wait_until_reaped(pid)
+
+
 class TestFromNothing:
     def test_curl_line_of_the_banner_answers_an_empty_list(self, empty: Path) -> None:
         with serving(empty, **UNSET):
@@ -175,48 +203,22 @@ class TestFromNothing:
 
 
 class TestStop:
-    @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-    def test_signal_ends_the_service_with_status_0_and_its_postgres_and_keeps_the_data(
-        self, home: Path, sent: signal.Signals
-    ) -> None:
+    def test_what_was_acknowledged_is_there_after_any_end(self, home: Path) -> None:
+        acknowledged: list[dict[str, Any]] = []
+        for end in (terminated, interrupted, killed, crashed):
+            with serving(home, **UNSET) as server:
+                owner = user(home, server, "survivor")
+                assert owner.http.get(owner.base).json() == acknowledged
+                acknowledged.insert(0, owner.create(end.__name__))
+
+                end(home, server)
         with serving(home, **UNSET) as server:
+            owner = user(home, server, "survivor")
             pid = postmaster(home)
-            owner = user(home, server, f"survivor-{sent.name}")
-            task = owner.create()
-            assert runs(pid)
 
-            assert server.stop(sent) == 0
-            assert_nothing_left(home, pid)
-        with serving(home, **UNSET) as server:
-            answer = httpx.get(f"{server.url}{owner.path(task)}", headers=owner.http.headers)
-
-            assert answer.json() == task
-
-    def test_start_after_a_kill_keeps_what_was_acknowledged(self, home: Path) -> None:
-        with serving(home, **UNSET) as server:
-            owner = user(home, server, "killed")
-            task = owner.create()
-            server.stop(signal.SIGKILL)
-        orphan = postmaster(home)
-        with serving(home, **UNSET) as server:
-            answer = httpx.get(f"{server.url}{owner.path(task)}", headers=owner.http.headers)
-
-            assert answer.json() == task
+            assert owner.http.get(owner.base).json() == acknowledged
             assert server.stop() == 0
-        assert_nothing_left(home, orphan)
-
-    def test_start_after_everything_was_killed_keeps_what_was_acknowledged(self, home: Path) -> None:
-        with serving(home, **UNSET) as server:
-            owner = user(home, server, "crashed")
-            task = owner.create()
-            pid = postmaster(home)
-            os.kill(pid, signal.SIGKILL)
-            server.stop(signal.SIGKILL)
-        wait_until_reaped(pid)
-        with serving(home, **UNSET) as server:
-            answer = httpx.get(f"{server.url}{owner.path(task)}", headers=owner.http.headers)
-
-            assert answer.json() == task
+        assert_nothing_left(home, pid)
 
     def test_port_in_use_ends_the_start_with_a_failure_and_its_postgres(self, home: Path) -> None:
         with serving(home, **UNSET) as server:
@@ -316,6 +318,7 @@ class TestTwoWorkers:
         assert_nothing_left(home, pid)
         for worker in workers:
             wait_until_reaped(worker)  # multiprocessing's own resource tracker ends a moment after its parent
+        assert "Traceback" not in (home / "log").read_text() + (home / "errors").read_text()
 
 
 def test_migrate_alone_stops_what_it_started(empty: Path) -> None:
