@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { API, add, checkbox, eventually, makeTasks, newcomer, press, row, saved, serverTasks, signIn, titles } from "./browser.mjs";
+import { add, API, checkbox, eventually, installClock, makeTasks, newcomer, press, row, saved, serverTasks, signIn, titles } from "./browser.mjs";
 
 const CORS = { "Access-Control-Allow-Origin": process.env.DEMO_PAGE, "Access-Control-Allow-Credentials": "true" };
 const TASKS = `${API}/api/*/tasks`;
@@ -91,7 +91,7 @@ test("a 503 is waited for, visibly, and needs nobody's hand", async (t) => {
 test("a list that cannot be loaded says so and comes by itself", async (t) => {
   const page = await newcomer(t);
   await makeTasks(page, [{ title: "Still here" }]);
-  await page.clock.install();
+  await installClock(page);
   let down = true;
   await page.route(`${API}/**`, (route) => (down ? route.abort() : route.fallback()));
   await page.reload();
@@ -218,7 +218,7 @@ test("the token is renewed before it expires", async (t) => {
   await row(page, "With the first token").waitFor();
   assert.equal(tokens.length, 0);
 
-  await page.clock.install({ time: Date.now() + (15 * 60 - 20) * 1000 });
+  await installClock(page, { time: Date.now() + (15 * 60 - 20) * 1000 });
   await add(page, "With another");
   await row(page, "With another").waitFor();
   assert.equal(tokens.length, 1);
@@ -228,7 +228,7 @@ test("the token is renewed before it expires", async (t) => {
 test("a session that is over leads to the sign-in and keeps what was not sent", async (t) => {
   const page = await newcomer(t);
   await page.context().clearCookies();
-  await page.clock.install({ time: Date.now() + 16 * 60 * 1000 });
+  await installClock(page, { time: Date.now() + 16 * 60 * 1000 });
   await add(page, "Written too late");
   await page.getByText("You were signed out.").waitFor();
 
@@ -240,7 +240,7 @@ test("what is done offline stays done, and reaches the service later", async (t)
   const page = await newcomer(t, { tasks: [{ title: "Delete" }, { title: "Rename" }, { title: "Tick" }] });
   await eventually(() => titles(page), ["Tick", "Rename", "Delete"]);
   await page.getByRole("radio", { name: "Pending" }).check();
-  await page.clock.install();
+  await installClock(page);
   await page.context().setOffline(true);
   await checkbox(page, "Tick").click();
   await press(page, "Edit", "Rename");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { add, checkbox, eventually, newcomer, press, saved, serverTasks, titles } from "./browser.mjs";
+import { add, checkbox, eventually, installClock, newcomer, press, saved, serverTasks, titles } from "./browser.mjs";
 
 async function withTasks(t, ...names) {
   const page = await newcomer(t, { tasks: names.map((title) => ({ title })).reverse() });
@@ -25,7 +25,7 @@ test("a deleted task comes back in its place, as the same task", async (t) => {
 
 test("a deletion that nobody took back is sent when its time is over, and when the page is left", async (t) => {
   const page = await withTasks(t, "One", "Two", "Three");
-  await page.clock.install();
+  await installClock(page);
   await press(page, "Delete", "Two");
   await page.getByText("Deleted “Two”.").waitFor();
   await page.clock.runFor(6_500);
@@ -114,7 +114,7 @@ test("Ctrl+Z in a text field is the text field's", async (t) => {
 
 test("an undo stays as long as the pointer is on it, and goes by itself otherwise", async (t) => {
   const page = await newcomer(t);
-  await page.clock.install();
+  await installClock(page);
   await add(page, "Fleeting");
   await press(page, "Delete", "Fleeting");
   const undo = page.getByRole("button", { name: "Undo" });
