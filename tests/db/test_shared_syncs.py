@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from select import select as select_readable
 from typing import Any
 
 import psycopg
@@ -26,6 +27,7 @@ from tests.db.scenes import (
     warm,
     witnessing,
 )
+from tests.harness import PATIENCE_SECONDS
 from tests.proxies import proxying, url_through
 from todo_api.db import Pool, StatementFailed, compile_statement
 from todo_api.db.connection import MAX_SHARING
@@ -238,6 +240,29 @@ def test_user_whose_short_read_is_cancelled_delays_no_other_again(worker_databas
             assert database._heavy_users.get(b"dawdler") is not None
 
     play(scene())
+
+
+def test_server_that_ends_the_connection_before_the_sync_is_sent_is_survived(worker_database: str) -> None:
+    async def scene() -> None:
+        async with opened(worker_database, connections=1) as database:
+            ((backend,),) = await database.run(BACKEND, "someone")
+            (connection,) = database._connector.connections
+            reads = [asyncio.create_task(echo(database, str(number))) for number in range(3)]
+            await asyncio.sleep(0)
+            assert connection.is_sharing
+            terminate(worker_database, backend)
+            assert select_readable([connection._socket], [], [], PATIENCE_SECONDS)[0]
+            connection._read()
+
+            assert await asyncio.gather(*reads) == ["0", "1", "2"]
+
+    play(scene())
+
+
+def terminate(url: str, backend: Any) -> None:
+    """End a server process, which says so to its client."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [int(backend)])
 
 
 def test_one_message_carries_all_of_them(worker_database: str) -> None:

@@ -39,11 +39,14 @@ class Results:
             OperationalError: the connection was closed.
         """
         pending, connection = self.pending, self._connection
+        is_between = False  # commands: None comes after each, and again and again after the last
         while pending and not connection.is_busy():
             result = connection.get_result()
             if result is None:
                 if connection.status == _BAD:  # pragma: no cover - what was read before may already have said so
                     raise OperationalError("the connection was closed")
+                if is_between:  # the server has ended the connection before the Sync of the pending was sent
+                    return
             elif result.status != _PIPELINE_SYNC:
                 transaction = self._awaiting()
                 transaction.take(result)
@@ -54,6 +57,7 @@ class Results:
                 done, self._answered = self._answered, 0
                 for _ in range(done):
                     yield pending.popleft()
+            is_between = result is None
 
     def _awaiting(self) -> Transaction:
         """The transaction that the next result belongs to.
