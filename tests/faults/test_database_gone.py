@@ -247,7 +247,7 @@ class TestStopUnderLoad:
             assert seconds < 15  # a read of a silent socket would wait for a minute
 
     def _bytes_of_one(self, proxy: Proxy, user: User, method: str, body: Any) -> int:
-        """How many bytes one more request sends to PostgreSQL, without a Sync, which it may share."""
+        """How many bytes one more request sends to PostgreSQL, beside a Sync that it may share."""
         for _ in range(2):
             before = proxy.asked_bytes
             user.http.request(method, user.base, json=body)
