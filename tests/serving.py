@@ -37,7 +37,7 @@ class Serving:
     """
 
     def __init__(self, app: Any, before_write: Callable[[], None] = lambda: None, **limits: Any) -> None:
-        self.worker = Worker(replace(LIMITS, **limits), error_response, before_write)
+        self.worker = Worker(replace(LIMITS, **limits), error_response, before_write, lambda _: self.key_of)
         self.state = ServerState()
         self.app_state: dict[str, Any] = {}
         self._config = uvicorn.Config(app, ws="none", access_log=False)
@@ -56,6 +56,10 @@ class Serving:
         """The only open connection."""
         (connection,) = self.connections
         return connection
+
+    def key_of(self, head: bytes) -> str:
+        """Whose request it is: what its ``X-User`` says, the last one of its headers."""
+        return head.rpartition(b"X-User: ")[2].decode()
 
     def protocol(self) -> Connection:
         """A connection's protocol, as uvicorn makes one."""

@@ -32,6 +32,7 @@ from todo_api.middleware.cors import Cors
 from todo_api.middleware.errors import HANDLERS
 from todo_api.middleware.fair_queue import FairQueue
 from todo_api.middleware.request import RequestMiddleware
+from todo_api.middleware.requester import Requester
 from todo_api.migrations import distribution
 from todo_api.observability import METRICS, tracing
 from todo_api.planned.dispatch import Dispatch
@@ -97,11 +98,12 @@ def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) ->
             loopback names are answered then.
     """
     keys = None if settings.jwks_url is None else JwksClient(settings.jwks_url)
+    verifier = make_verifier(settings, keys, sample_secret or settings.better_auth_secret)
     endpoint = settings.otel_exporter_otlp_endpoint
     spans = None if endpoint is None else tracing.exporting_to(endpoint, __version__)
     middleware = partial(
         RequestMiddleware,
-        authentication=Authentication(make_verifier(settings, keys, sample_secret or settings.better_auth_secret)),
+        authentication=Authentication(verifier),
         cors=Cors(settings.allowed_origins),
         queue=FairQueue(settings.request_limit) if settings.request_limit else None,
         loopback_only=sample_secret is not None,
@@ -117,6 +119,7 @@ def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) ->
         exception_handlers=HANDLERS,
     )
     app.state.iteration = asyncio.Lock()  # of OnePerIteration
+    app.state.requester = Requester(verifier)  # for our own server
     app.include_router(tasks.router)
     app.include_router(health.router)
     if settings.metrics_port is None:

@@ -15,9 +15,11 @@ from typing_extensions import override
 from tests.harness import SECRET
 from todo_api.app import create_app
 from todo_api.middleware import access_log, errors, host
+from todo_api.middleware.fair_queue import MAX_WAIT_SECONDS, OVERLOADED
 from todo_api.middleware.path import read_path
 from todo_api.observability import RequestFailed, RequestServed
 from todo_api.settings import Settings
+from todo_api.tokens import sample_token
 
 Message = dict[str, Any]
 
@@ -194,6 +196,15 @@ class TestExtensions:
 
         with pytest.raises(TypeError, match=name):
             app.build_middleware_stack()
+
+
+class TestParkedRequest:
+    @pytest.mark.parametrize(("seconds", "rejected"), [(MAX_WAIT_SECONDS, False), (MAX_WAIT_SECONDS + 0.01, True)])
+    def test_one_that_waited_longer_than_others_may_is_rejected(self, *, seconds: float, rejected: bool) -> None:
+        headers = [(b"authorization", f"Bearer {sample_token(SecretStr(SECRET))}".encode())]
+        sent = send_to(service(), "/api/tasks", headers=headers, parked_seconds=seconds)
+
+        assert (sent[0]["status"] == 503 and json.loads(sent[1]["body"])["detail"] == OVERLOADED) == rejected
 
 
 class TestPath:

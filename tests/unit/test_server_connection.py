@@ -549,7 +549,7 @@ class TestLimits:
     def test_rejected_client_that_goes_on_is_disconnected_once_it_has_the_response(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(connections, "LINGER_SECONDS", 0.02)
+        monkeypatch.setattr("todo_api.server.lingering.LINGER_SECONDS", 0.02)
 
         async def play() -> None:
             async with Serving(answer_much) as server:

@@ -1,12 +1,12 @@
 """One client's connection: HTTP/1.1 (RFC 9112), with the limits that a public port needs.
 
-A connection passes through phases. ``close_if_overdue``, called once a second, ends those that stay
-in one too long: two readings of the clock cost a request less than a timer would::
+A connection passes through phases; ``close_if_overdue`` ends those that stay in one too long::
 
     WAITING ─ first byte ─> HEAD ─ empty line ─> BODY ─ last byte ─> ANSWERING ─ response ─> WAITING
 
 Requests are parsed one at a time. What a client sends ahead stays as it came, unparsed, until the
-request before it is answered; meanwhile nothing more is read from its socket.
+request before it is answered, and so does a request that is PARKED because too many came at once;
+meanwhile nothing more is read from its socket.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from todo_api.server.request_parser import Rejected, RequestParser
+from todo_api.server.lingering import Lingering
+from todo_api.server.request_parser import MAX_HEAD_BYTES, Rejected, RequestParser
 from todo_api.server.response_cycle import ResponseCycle
 
 if TYPE_CHECKING:
@@ -25,16 +26,13 @@ if TYPE_CHECKING:
 DRAIN_SECONDS: Final = 0.5
 """How long an idle connection stays open once the server stops: a request may be on its way."""
 
-LINGER_SECONDS: Final = 2.0
-"""How long a rejected client may go on sending: a reset would lose its response (RFC 9112 §9.6)."""
-
 MIN_BYTES_PER_SECOND: Final = 16 * 1024
 """A client that takes a response more slowly than this is disconnected."""
 
 MAX_BODY_AHEAD_BYTES: Final = 64 * 1024
 """How much of a body may wait for the application before nothing more is read."""
 
-_WAITING, _HEAD, _BODY, _ANSWERING, _CLOSING = range(5)
+_WAITING, _HEAD, _PARKED, _BODY, _ANSWERING, _CLOSING = range(6)
 
 
 class Connection(asyncio.Protocol):
@@ -60,10 +58,11 @@ class Connection(asyncio.Protocol):
         self._parser = RequestParser()
         self._cycle: ResponseCycle | None = None
         self._phase, self._since = _WAITING, self._loop.time()
+        self._parked_seconds: float | None = None  # of the next request
         self._has_served = self._reading_is_paused = False
         self._writable: asyncio.Event | None = None  # exists while the client has enough to take
         self._take_until = 0.0
-        self._lingering: asyncio.TimerHandle | None = None
+        self._lingering: Lingering | None = None
 
     @override
     def connection_made(self, transport: Any) -> None:  # uvloop's is no asyncio.Transport
@@ -100,7 +99,7 @@ class Connection(asyncio.Protocol):
     @property
     def idle_since(self) -> float | None:
         """Since when there is nothing to answer, a time of the event loop; None while there is."""
-        has_response = self._cycle is None or self._cycle.written
+        has_response = self._phase != _PARKED and (self._cycle is None or self._cycle.written)
         return self._since if has_response and not self.transport.get_write_buffer_size() else None
 
     @property
@@ -108,8 +107,6 @@ class Connection(asyncio.Protocol):
         """What is not parsed yet, not taken by the application, or not taken by the client."""
         body = 0 if self._cycle is None else len(self._cycle.body)
         return len(self._parser.received) + body + self.transport.get_write_buffer_size()
-
-    # The request
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -125,7 +122,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Stay open for a response under way: the client may have closed its own side alone."""
         self.last = True
-        return self._phase == _ANSWERING  # nothing waits to be parsed: then nothing is read
+        return self._phase in {_PARKED, _ANSWERING}
 
     def _parse(self) -> None:
         if self.transport.is_closing():
@@ -135,7 +132,7 @@ class Connection(asyncio.Protocol):
                 pass
         except Rejected as error:
             self._reject(error.status)
-        pause = bool(self._parser.received) and self._has_to_wait()
+        pause = self._has_to_wait() and len(self._parser.received) > (MAX_HEAD_BYTES if self._phase == _PARKED else 0)
         if pause != self._reading_is_paused:
             self._reading_is_paused = pause
             (self.transport.pause_reading if pause else self.transport.resume_reading)()
@@ -143,12 +140,16 @@ class Connection(asyncio.Protocol):
     def _has_to_wait(self) -> bool:
         if self._phase == _BODY:
             return self._cycle is not None and len(self._cycle.body) > MAX_BODY_AHEAD_BYTES
-        return self._phase == _ANSWERING or self._writable is not None
+        return self._phase in {_PARKED, _ANSWERING} or self._writable is not None
 
     def _parse_next(self) -> bool:
         """Parse a head, or what is here of a body; whether it is there as a whole."""
         if self._phase == _WAITING and self._parser.begins():
             self._phase, self._since = _HEAD, self._loop.time()
+            if self.worker.parking.is_needed(len(self.server_state.tasks)):
+                self._phase = _PARKED
+                self.worker.parking.park(self._parser.received_head, self._go_on)
+                return False
         if self._phase == _HEAD and (scope := self._parser.head(self._scope)) is not None:
             self._begin(scope)
         elif self._phase == _BODY and self._cycle is not None:
@@ -164,11 +165,22 @@ class Connection(asyncio.Protocol):
                 self._wait_for_next()
         return True
 
+    def _go_on(self) -> bool:
+        """Begin the request that is parked; whether it still is."""
+        if self._phase != _PARKED:
+            return False
+        now = self._loop.time()
+        self._phase, self._parked_seconds, self._since = _HEAD, now - self._since, now
+        self._parse()
+        return True
+
     def _begin(self, scope: dict[str, Any]) -> None:
         """Hand a request to the application."""
         self._phase = _BODY
         self._has_served = True
         parser = self._parser
+        if self._parked_seconds is not None:
+            scope["parked_seconds"], self._parked_seconds = self._parked_seconds, None
         scope["state"] = self._app_state.copy()
         cycle = ResponseCycle(self, scope, keep_alive=parser.keep_alive, expects_continue=parser.expects_continue)
         self._cycle = cycle
@@ -196,8 +208,6 @@ class Connection(asyncio.Protocol):
             self.last = True
         else:
             self.transport.close()
-
-    # The response
 
     def write(self, data: bytes) -> None:
         """Write to the client."""
@@ -248,19 +258,9 @@ class Connection(asyncio.Protocol):
         self._phase, self._since = _WAITING, self._loop.time()
 
     def _linger(self) -> None:
-        """Close this side, and let pass what the client still sends (RFC 9112 §9.6)."""
         self._parser.received = b""
         self._phase = _CLOSING
-        self.transport.write_eof()
-        self._lingering = self._loop.call_later(LINGER_SECONDS, self._end_lingering)
-
-    def _end_lingering(self) -> None:
-        if self.transport.get_write_buffer_size():
-            self._lingering = self._loop.call_later(LINGER_SECONDS, self._end_lingering)
-        else:
-            self.transport.abort()
-
-    # Limits
+        self._lingering = Lingering(self.transport)
 
     def add_lost_time(self, seconds: float) -> None:
         """Do not count time in which this process did not run.

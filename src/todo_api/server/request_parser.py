@@ -70,6 +70,12 @@ class RequestParser:
             self.received = self.received.lstrip(_LINE_END)
         return bool(self.received)
 
+    @property
+    def received_head(self) -> bytes:
+        """What is here of the next request's head, unparsed."""
+        end = self.received.find(_END, 0, MAX_HEAD_BYTES)
+        return self.received[: MAX_HEAD_BYTES if end < 0 else end + len(_LINE_END)]
+
     def head(self, scope: dict[str, Any]) -> dict[str, Any] | None:
         """The ASGI scope of the next request, or None as long as its head is incomplete.
 

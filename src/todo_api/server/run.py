@@ -17,6 +17,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from todo_api.server.event_loop import EventLoop
 from todo_api.server.memory import memory_limit
+from todo_api.server.parking import KeyOf
 from todo_api.server.supervisor import HEALTHCHECK_SECONDS, Supervisor
 from todo_api.server.worker import ErrorResponse, Limits, Worker
 
@@ -45,10 +46,12 @@ class Hooks:
     Args:
         error_response: makes the responses that are not the application's.
         before_write: called before the responses of an event-loop iteration are written.
+        key_of: makes, for the application, what tells which requests wait for each other.
     """
 
     error_response: ErrorResponse
     before_write: Callable[[], None]
+    key_of: Callable[[Any], KeyOf]
 
 
 def run(
@@ -80,7 +83,7 @@ def run(
         SystemExit: the application could not be started.
     """
     limits = limits_of_process(workers, client_seconds=client_seconds, keep_alive_seconds=keep_alive_seconds)
-    worker = Worker(limits, hooks.error_response, hooks.before_write)
+    worker = Worker(limits, hooks.error_response, hooks.before_write, hooks.key_of)
     config = _config(app, worker, workers=workers, timeout_graceful_shutdown=grace_seconds)
     # uvicorn raises the signal again once it has shut down; a clean stop is exit status 0.
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from todo_api.server.connection import Connection
 from todo_api.server.memory import give_back_memory, resident_bytes
+from todo_api.server.parking import KeyOf, Parking
 from todo_api.server.response_cycle import Headers, ResponseCycle
 
 if TYPE_CHECKING:
@@ -59,14 +60,25 @@ class Worker:
         limits: what clients may take up.
         error_response: makes the responses that are not the application's.
         before_write: called before the responses of an event-loop iteration are written.
+        key_of: makes, for an application, what tells which requests wait for each other.
     """
 
-    def __init__(self, limits: Limits, error_response: ErrorResponse, before_write: Callable[[], None]) -> None:
+    parking: Parking
+
+    def __init__(
+        self,
+        limits: Limits,
+        error_response: ErrorResponse,
+        before_write: Callable[[], None],
+        key_of: Callable[[Any], KeyOf],
+    ) -> None:
         self.limits = limits
+        self._key_of = key_of
         self.error_response = error_response
         self._before_write = before_write
         self._responses: list[ResponseCycle] = []
         self._connections: set[Connection] = set()  # uvicorn's, once there is one
+        self._is_serving = False
         self._buffered_bytes = 0  # at least what is buffered
         self._checked_at = 0.0
         self._given_back_at = 0.0
@@ -76,7 +88,10 @@ class Worker:
         self, config: "Config", server_state: "ServerState", app_state: dict[str, Any], _loop: Any = None
     ) -> Connection:
         """A connection, for uvicorn."""
-        self._connections = server_state.connections  # type: ignore[assignment] # uvicorn names its own protocols
+        if not self._is_serving:
+            self._is_serving = True
+            self.parking = Parking(self._key_of(config.loaded_app))
+            self._connections = server_state.connections  # type: ignore[assignment] # uvicorn names its own protocols
         return Connection(self, config.loaded_app, server_state, app_state)
 
     def has_room(self) -> bool:

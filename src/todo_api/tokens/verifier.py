@@ -81,6 +81,11 @@ class Verifier:
             raise InvalidToken("expired")
         return claims
 
+    def known_subject(self, token: bytes) -> str | None:
+        """Whose token this is, if it was verified before; it may not be valid any more."""
+        verified = self._cached(hashlib.sha256(token).digest())
+        return None if verified is None else verified[0].subject
+
     async def refresh(self, unknown: UnknownKey) -> None:
         """Look for the key after ``UnknownKey``.
 

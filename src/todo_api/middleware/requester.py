@@ -1,0 +1,30 @@
+"""Who asks, as far as it can be told before a request is parsed.
+
+The server wants to know, so that each user's requests wait in a queue of their own.
+"""
+
+import re
+from typing import Final
+
+from todo_api.tokens import Verifier
+
+UNKNOWN: Final = ""
+"""All whose token was not verified before, in one queue: otherwise anybody could have many."""
+
+_TOKEN: Final = re.compile(rb"\r\nauthorization:[ \t]*bearer[ \t]+([^ \t\r]+)[ \t]*\r\n", re.IGNORECASE)
+
+
+class Requester:
+    """Tells who asks.
+
+    Args:
+        verifier: knows whose the tokens are that it has verified.
+    """
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+
+    def key_of(self, head: bytes) -> str:
+        """The user's id, or ``UNKNOWN``, for the head of a request, maybe an incomplete one."""
+        found = _TOKEN.search(head)
+        return UNKNOWN if found is None else self._verifier.known_subject(found[1]) or UNKNOWN
