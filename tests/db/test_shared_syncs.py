@@ -7,7 +7,7 @@ from select import select as select_readable
 from typing import Any
 
 import psycopg
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 
 from tests.db.scenes import (
     BACKEND,
@@ -36,6 +36,8 @@ from todo_api.queries import ROLE
 TRANSACTION = compile_statement(select(func.transaction_timestamp()))
 """When its transaction began: those that share a Sync began at the same time."""
 SLOW_TRANSACTION = compile_statement(select(func.transaction_timestamp()), generic_plan=False)
+LARGE_BYTES = 16 * 2**20
+LARGE = compile_statement(select(func.repeat(literal_column("'x'"), literal_column(str(LARGE_BYTES)))))
 
 
 async def transactions(database: Pool, statements: Sequence[Any]) -> list[datetime]:
@@ -81,6 +83,21 @@ class TestSharing:
                     assert await before == "before"
                     assert not behind.done()
                 await behind
+
+        play(scene())
+
+    def test_read_is_done_before_a_large_one_behind_it(self, worker_database: str) -> None:
+        """So that results of many megabytes are not all in memory at once."""
+
+        async def scene() -> None:
+            async with opened(worker_database, connections=1) as database:
+                await warm(database, 1)
+                first = asyncio.create_task(echo(database, "first"))
+                large = asyncio.create_task(database.run(LARGE, "someone"))
+                done, _ = await asyncio.wait([first, large], return_when=asyncio.FIRST_COMPLETED)
+
+                assert done == {first}
+                assert len((await large)[0][0]) == LARGE_BYTES
 
         play(scene())
 

@@ -51,6 +51,9 @@ class Results:
                 transaction = self._awaiting()
                 transaction.take(result)
                 self._answered += len(transaction.statuses) == len(transaction.sent)
+                while self._answered and self._is_done_early():
+                    self._answered -= 1
+                    yield pending.popleft()
             elif self._transaction_block and not pending[0].ending:
                 pending[0].ending = True
             else:
@@ -58,6 +61,15 @@ class Results:
                 for _ in range(done):
                     yield pending.popleft()
             is_between = result is None
+
+    def _is_done_early(self) -> bool:
+        """Whether the first one need not wait for its Sync: large results are not collected.
+
+        The last before a Sync waits for what fails there, and a failure for what it does to the
+        connection.
+        """
+        first = self.pending[0]
+        return not (first.error or first.ends_with_sync) and len(self.pending) > 1
 
     def _awaiting(self) -> Transaction:
         """The transaction that the next result belongs to.
