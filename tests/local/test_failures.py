@@ -153,16 +153,15 @@ def test_doctor_says_so(broken: Path) -> None:
 
 SERVE = """
 import sys
+from operator import attrgetter
 from todo_api.middleware.rejected import error_response
 from todo_api.observability import configure_logging, flush_log
 from todo_api.server.listening import listen
 from todo_api.server.run import Hooks, run
 
-def key_of(app):
-    return app.state.requester.key_of
-
 if __name__ == "__main__":
     configure_logging("INFO")
+    key_of = attrgetter("state.requester.key_of")
     hooks = Hooks(error_response=error_response, before_write=flush_log, key_of=key_of)
     limits = {"grace_seconds": 1, "client_seconds": 1, "keep_alive_seconds": 1}
     run("todo_api.main:app", hooks, listen("127.0.0.1", 0), workers=int(sys.argv[1]), **limits)

@@ -8,8 +8,9 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from operator import attrgetter
 from typing import Any
 
 from todo_api import __version__
@@ -43,7 +44,11 @@ def run(options: argparse.Namespace) -> int:
         configure_logging(settings.log_level)
         server.run(
             "todo_api.main:app",
-            server.Hooks(error_response=_error_response, before_write=flush_log, key_of=_key_of),
+            server.Hooks(
+                error_response=_error_response,
+                before_write=flush_log,
+                key_of=attrgetter("state.requester.key_of"),
+            ),
             sockets,
             workers=settings.web_concurrency,
             grace_seconds=settings.shutdown_grace_seconds,
@@ -74,11 +79,6 @@ def _error_response(status: int, scope: dict[str, Any]) -> tuple[list[tuple[byte
     from todo_api.middleware.rejected import error_response  # noqa: PLC0415 - FastAPI is for workers alone
 
     return error_response(status, scope)
-
-
-def _key_of(app: Any) -> Callable[[bytes], str]:
-    key_of: Callable[[bytes], str] = app.state.requester.key_of
-    return key_of
 
 
 def _print_banner(settings: Settings, port: int) -> None:
