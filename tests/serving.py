@@ -57,9 +57,10 @@ class Serving:
         (connection,) = self.connections
         return connection
 
-    def key_of(self, head: bytes) -> str:
+    def key_of(self, head: bytes) -> str | None:
         """Whose request it is: what its ``X-User`` says, the last one of its headers."""
-        return head.rpartition(b"X-User: ")[2].decode()
+        user = head.rpartition(b"X-User: ")[2].strip().decode()
+        return None if user == "nobody" else user
 
     def protocol(self) -> Connection:
         """A connection's protocol, as uvicorn makes one."""

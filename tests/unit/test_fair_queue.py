@@ -200,6 +200,18 @@ def test_request_that_waited_too_long_is_rejected_though_no_slot_becomes_free(mo
     played(play)
 
 
+def test_time_that_was_waited_before_counts() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.ask("alice", SLOTS)
+        assert not await scene.queue.acquire("bob", waited=60)
+        assert not await asyncio.wait_for(scene.queue.acquire("bob", waited=59.98), 30)
+        await scene.finish()
+        assert await scene.queue.acquire("bob", waited=60)
+        scene.queue.release("bob")
+
+    played(play)
+
+
 def test_waits_for_a_slot_and_for_the_database_are_5_seconds_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
 

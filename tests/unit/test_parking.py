@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.serving import Serving, on_our_loop
-from todo_api.middleware.requester import UNKNOWN, Requester
+from todo_api.middleware.requester import Requester
 from todo_api.server import parking
 from todo_api.server.parking import Parking
 from todo_api.tokens import SAMPLE_USER, Verifier, sample_token
@@ -84,6 +84,12 @@ class TestIterations:
             assert not scene.parking.is_needed(0)
 
         asyncio.run(play())
+
+    def test_one_without_a_key_is_not_parked(self) -> None:
+        scene = Parking(lambda _: None)
+
+        assert not scene.park(b"", bool)
+        assert not scene.is_needed(0)
 
     def test_request_whose_client_has_left_takes_no_place(self) -> None:
         async def play() -> None:
@@ -219,6 +225,25 @@ class TestConnections:
         on_our_loop(play)
 
 
+def test_client_without_a_key_is_answered_while_others_are_parked() -> None:
+    async def play() -> None:
+        app = App()
+        async with Serving(app) as serving:
+            await crowded(serving, 3 * LIMIT, "a")
+            connections = list(serving.connections)
+            reader, _ = await serving.connect()
+            await serving.until(lambda: len(serving.connections) > len(connections))
+            (without,) = serving.connections - set(connections)
+            for connection in connections:
+                connection.data_received(request("b"))
+            without.data_received(request("nobody"))
+            await reader.readuntil(b"done")
+
+            assert app.users.index("nobody") <= app.users.index("b") + LIMIT
+
+    on_our_loop(play)
+
+
 class TestRequester:
     @pytest.fixture
     def requester(self) -> Requester:
@@ -242,10 +267,10 @@ class TestRequester:
             "GET / HTTP/1.1\r\nX: y\r\nAuthorization: Bearer",
         ],
     )
-    def test_all_others_are_one(self, requester: Requester, head: str) -> None:
-        assert requester.key_of(head.encode()) == UNKNOWN
+    def test_all_others_are_not(self, requester: Requester, head: str) -> None:
+        assert requester.key_of(head.encode()) is None
 
     def test_token_that_has_only_half_arrived_is_not_known(self, requester: Requester) -> None:
         head = f"GET / HTTP/1.1\r\nAuthorization: Bearer {sample_token(SECRET)}"
 
-        assert requester.key_of(head.encode()) == UNKNOWN
+        assert requester.key_of(head.encode()) is None

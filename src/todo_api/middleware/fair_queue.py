@@ -50,19 +50,18 @@ class FairQueue:
         self._queues: dict[str, deque[asyncio.Future[bool]]] = {}
         """The waiting requests of each user; the first user who may hold another slot is next."""
 
-    async def acquire(self, user: str) -> bool:
+    async def acquire(self, user: str, *, waited: float = 0.0) -> bool:
         """Get a slot, or wait for one; whether the request may be worked on.
 
         A caller that got True owes a ``release``. After False nothing is owed: too many wait, or it
-        waited ``MAX_WAIT_SECONDS``. A caller that is cancelled while waiting owes nothing either.
+        waited ``MAX_WAIT_SECONDS``, of which ``waited`` are over. A caller that is cancelled while
+        waiting owes nothing either.
         """
         if self._free and self._may_take(user):
             self._take(user)
             return True
         queue = self._queues.get(user, deque())
-        if self._waiting >= self._max_waiting and (
-            len(queue) >= self._max_waiting // len(self._queues) or self._waiting >= 2 * self._max_waiting
-        ):
+        if waited >= MAX_WAIT_SECONDS or self._is_full_for(queue):
             await asyncio.sleep(REJECTION_DELAY_SECONDS)
             return False
         loop = asyncio.get_running_loop()
@@ -70,7 +69,7 @@ class FairQueue:
         queue.append(slot)
         self._queues[user] = queue
         self._waiting += 1
-        expiry = loop.call_later(MAX_WAIT_SECONDS, _reject, slot)
+        expiry = loop.call_later(MAX_WAIT_SECONDS - waited, _reject, slot)
         try:
             return await slot
         except asyncio.CancelledError:
@@ -79,6 +78,11 @@ class FairQueue:
             raise
         finally:
             expiry.cancel()
+
+    def _is_full_for(self, queue: deque[asyncio.Future[bool]]) -> bool:
+        return self._waiting >= self._max_waiting and (
+            len(queue) >= self._max_waiting // len(self._queues) or self._waiting >= 2 * self._max_waiting
+        )
 
     def release(self, user: str) -> None:
         """Give a slot back; it goes to the user who got one longest ago."""

@@ -16,7 +16,7 @@ from todo_api.auth import Authentication, requires_token
 from todo_api.middleware.access_log import log_request, request_id_of
 from todo_api.middleware.cors import Cors
 from todo_api.middleware.errors import SHUTTING_DOWN, response_to
-from todo_api.middleware.fair_queue import MAX_WAIT_SECONDS, OVERLOADED, FairQueue
+from todo_api.middleware.fair_queue import OVERLOADED, FairQueue
 from todo_api.middleware.host import reject_foreign_host
 from todo_api.middleware.pacing import Pacing
 from todo_api.middleware.path import read_path
@@ -111,7 +111,7 @@ class RequestMiddleware:
             await self._dispatch(scope, receive, response.send)
             return
         user = scope["owner"].subject
-        if scope.get("parked_seconds", 0) > MAX_WAIT_SECONDS or not await self._queue.acquire(user):
+        if not await self._queue.acquire(user, waited=scope.get("parked_seconds", 0.0)):
             await respond(scope, 503, OVERLOADED)(scope, receive, response.send)
             return
         try:

@@ -8,9 +8,6 @@ from typing import Final
 
 from todo_api.tokens import Verifier
 
-UNKNOWN: Final = ""
-"""All whose token was not verified before, in one queue: otherwise anybody could have many."""
-
 _TOKEN: Final = re.compile(rb"\r\nauthorization:[ \t]*bearer[ \t]+([^ \t\r]+)[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -24,7 +21,11 @@ class Requester:
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
-    def key_of(self, head: bytes) -> str:
-        """The user's id, or ``UNKNOWN``, for the head of a request, maybe an incomplete one."""
+    def key_of(self, head: bytes) -> str | None:
+        """The user's id, for the head of a request, maybe an incomplete one.
+
+        None for a token that was not verified before. With a queue for each of those, anybody could
+        have thousands; in one queue, a probe of ``/health`` would wait for a flood.
+        """
         found = _TOKEN.search(head)
-        return UNKNOWN if found is None else self._verifier.known_subject(found[1]) or UNKNOWN
+        return None if found is None else self._verifier.known_subject(found[1])

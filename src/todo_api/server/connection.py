@@ -146,9 +146,9 @@ class Connection(asyncio.Protocol):
         """Parse a head, or what is here of a body; whether it is there as a whole."""
         if self._phase == _WAITING and self._parser.begins():
             self._phase, self._since = _HEAD, self._loop.time()
-            if self.worker.parking.is_needed(len(self.server_state.tasks)):
+            parking, under_way = self.worker.parking, len(self.server_state.tasks)
+            if parking.is_needed(under_way) and parking.park(self._parser.received_head, self._go_on):
                 self._phase = _PARKED
-                self.worker.parking.park(self._parser.received_head, self._go_on)
                 return False
         if self._phase == _HEAD and (scope := self._parser.head(self._scope)) is not None:
             self._begin(scope)

@@ -15,8 +15,8 @@ MAX_UNPARKED: Final = 128
 
 MAX_BEGUN_PER_ITERATION: Final = 32
 
-KeyOf = Callable[[bytes], str]
-"""Whose request it is: takes what is here of its head."""
+KeyOf = Callable[[bytes], str | None]
+"""Whose request it is: takes what is here of its head. None is for those that are not parked."""
 
 GoOn = Callable[[], bool]
 """Begins a parked request; whether it was still there."""
@@ -34,14 +34,18 @@ class Parking:
         self._queues: dict[str, deque[GoOn]] = {}  # the first one is next
 
     def is_needed(self, under_way: int) -> bool:
-        """Whether a request has to be parked while so many others are under way."""
+        """Whether requests have to be parked while so many are under way."""
         return under_way >= MAX_UNPARKED or bool(self._queues)
 
-    def park(self, head: bytes, go_on: GoOn) -> None:
-        """Have a request begun in a later iteration."""
+    def park(self, head: bytes, go_on: GoOn) -> bool:
+        """Have a request begun in a later iteration; whether it is one to be parked."""
+        key = self._key_of(head)
+        if key is None:
+            return False
         if not self._queues:
             asyncio.get_running_loop().call_soon(self._begin_some)
-        self._queues.setdefault(self._key_of(head), deque()).append(go_on)
+        self._queues.setdefault(key, deque()).append(go_on)
+        return True
 
     def _begin_some(self) -> None:
         begun = 0
