@@ -54,6 +54,7 @@ def test_each_operation_takes_one_round_trip(worker_database: str) -> None:
         async with opened(url_through(proxy.port, worker_database), transaction_block=True, connections=1) as database:
             owner = new_owner()
             await insert(database, owner)
+            proxy.delay_seconds = 0.05  # both Syncs are on their way before the first one's answer comes
             before = proxy.round_trips
             tasks = [await insert(database, owner) for _ in range(4)]
 
