@@ -32,7 +32,7 @@ from todo_api.middleware.cors import Cors
 from todo_api.middleware.errors import HANDLERS
 from todo_api.middleware.fair_queue import FairQueue
 from todo_api.middleware.request import RequestMiddleware
-from todo_api.middleware.requester import Requester
+from todo_api.middleware.requester import key_of
 from todo_api.migrations import distribution
 from todo_api.observability import METRICS, tracing
 from todo_api.planned.dispatch import Dispatch
@@ -119,7 +119,7 @@ def create_app(settings: Settings, *, sample_secret: SecretStr | None = None) ->
         exception_handlers=HANDLERS,
     )
     app.state.iteration = asyncio.Lock()  # of OnePerIteration
-    app.state.requester = Requester(verifier)  # for our own server
+    app.state.key_of = partial(key_of, verifier)  # for our own server
     app.include_router(tasks.router)
     app.include_router(health.router)
     if settings.metrics_port is None:

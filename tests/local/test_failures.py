@@ -161,7 +161,7 @@ from todo_api.server.run import Hooks, run
 
 if __name__ == "__main__":
     configure_logging("INFO")
-    key_of = attrgetter("state.requester.key_of")
+    key_of = attrgetter("state.key_of")
     hooks = Hooks(error_response=error_response, before_write=flush_log, key_of=key_of)
     limits = {"grace_seconds": 1, "client_seconds": 1, "keep_alive_seconds": 1}
     run("todo_api.main:app", hooks, listen("127.0.0.1", 0), workers=int(sys.argv[1]), **limits)

@@ -18,7 +18,7 @@ from todo_api.middleware import access_log, errors, fair_queue, host
 from todo_api.middleware.path import read_path
 from todo_api.observability import RequestFailed, RequestServed
 from todo_api.settings import Settings
-from todo_api.tokens import sample_token
+from todo_api.tokens import SAMPLE_USER, sample_token
 
 Message = dict[str, Any]
 
@@ -198,6 +198,16 @@ class TestExtensions:
 
 
 class TestParkedRequest:
+    def test_server_is_told_whose_it_is_once_its_token_was_verified(self) -> None:
+        authorization = b"Bearer " + sample_token(SecretStr(SECRET)).encode()
+        head = b"GET / HTTP/1.1\r\nAuthorization: " + authorization + b"\r\n"
+        app = service()
+        assert app.state.key_of(head) is None
+        sent = send_to(app, "/api/somebody-else/tasks", headers=[(b"authorization", authorization)])
+
+        assert sent[0]["status"] == 403
+        assert app.state.key_of(head) == SAMPLE_USER
+
     def test_time_that_it_was_parked_counts_as_waiting_for_a_slot(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fair_queue, "MAX_SLOTS_PER_USER", 0)
         monkeypatch.setattr(fair_queue, "MAX_WAIT_SECONDS", 3600)

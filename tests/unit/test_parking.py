@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.serving import Serving, on_our_loop
-from todo_api.middleware.requester import Requester
+from todo_api.middleware.requester import key_of
 from todo_api.server import parking
 from todo_api.server.parking import Parking
 from todo_api.tokens import SAMPLE_USER, Verifier, sample_token
@@ -102,8 +102,8 @@ class TestIterations:
         asyncio.run(play())
 
 
-def request(user: str, path: str = "/") -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: x\r\nX-User: {user}\r\n\r\n".encode()
+def request(user: str) -> bytes:
+    return f"GET / HTTP/1.1\r\nHost: x\r\nX-User: {user}\r\n\r\n".encode()
 
 
 class App:
@@ -124,12 +124,22 @@ class App:
         return [dict(scope["headers"])[b"x-user"].decode() for scope in self.scopes]
 
 
-async def crowded(serving: Serving, count: int, user: str) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """So many connections, on which as many requests arrive in one iteration."""
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def connected(serving: Serving, count: int) -> list[Client]:
+    """So many clients more."""
+    count_before = len(serving.connections)
     clients = [await serving.connect() for _ in range(count)]
-    await serving.until(lambda: len(serving.connections) >= count)
+    await serving.until(lambda: len(serving.connections) == count_before + count)
+    return clients
+
+
+async def crowded(serving: Serving, count: int) -> list[Client]:
+    """So many clients, whose requests arrive in one iteration."""
+    clients = await connected(serving, count)
     for connection in list(serving.connections):
-        connection.data_received(request(user))
+        connection.data_received(request("a"))
     return clients
 
 
@@ -138,7 +148,7 @@ class TestConnections:
         async def play() -> None:
             app = App()
             async with Serving(app) as serving:
-                clients = await crowded(serving, 5 * LIMIT, "a")
+                clients = await crowded(serving, 5 * LIMIT)
                 for reader, _ in clients:
                     assert (await reader.readuntil(b"done")).startswith(b"HTTP/1.1 200")
 
@@ -152,7 +162,7 @@ class TestConnections:
         async def play() -> None:
             app = App()
             async with Serving(app) as serving:
-                clients = await crowded(serving, 2 * LIMIT, "a")
+                clients = await crowded(serving, 2 * LIMIT)
                 for reader, writer in clients:
                     await reader.readuntil(b"done")
                     writer.write(request("again"))
@@ -167,12 +177,9 @@ class TestConnections:
         async def play() -> None:
             app = App()
             async with Serving(app) as serving:
-                reader, writer = await serving.connect()
-                await serving.until(lambda: serving.connections)
+                ((reader, writer),) = await connected(serving, 1)
                 late = serving.connection
-                for _ in range(LIMIT):
-                    await serving.connect()
-                await serving.until(lambda: len(serving.connections) > LIMIT)
+                await connected(serving, LIMIT)
                 for connection in list(serving.connections - {late}):
                     connection.data_received(request("a"))
                 late.data_received(request("late")[:20])
@@ -188,9 +195,7 @@ class TestConnections:
         async def play() -> None:
             app = App()
             async with Serving(app) as serving:
-                for _ in range(LIMIT + 1):
-                    await serving.connect()
-                await serving.until(lambda: len(serving.connections) > LIMIT)
+                await connected(serving, LIMIT + 1)
                 leaving = list(serving.connections)[-1]
                 for connection in [*(serving.connections - {leaving}), leaving]:
                     connection.data_received(request("a"))
@@ -204,7 +209,7 @@ class TestConnections:
     def test_client_that_closes_its_side_while_parked_is_answered(self) -> None:
         async def play() -> None:
             async with Serving(App()) as serving:
-                clients = await crowded(serving, LIMIT + 1, "a")
+                clients = await crowded(serving, LIMIT + 1)
                 for connection in serving.connections:
                     assert connection.eof_received()
                 for reader, _ in clients:
@@ -216,7 +221,7 @@ class TestConnections:
         async def play() -> None:
             app = App()
             async with Serving(app) as serving:
-                clients = await crowded(serving, 2 * LIMIT, "a")
+                clients = await crowded(serving, 2 * LIMIT)
                 for connection in list(serving.connections):
                     connection.shutdown()
                 for reader, _ in clients:
@@ -229,10 +234,9 @@ def test_client_without_a_key_is_answered_while_others_are_parked() -> None:
     async def play() -> None:
         app = App()
         async with Serving(app) as serving:
-            await crowded(serving, 3 * LIMIT, "a")
+            await crowded(serving, 3 * LIMIT)
             connections = list(serving.connections)
-            reader, _ = await serving.connect()
-            await serving.until(lambda: len(serving.connections) > len(connections))
+            ((reader, _),) = await connected(serving, 1)
             (without,) = serving.connections - set(connections)
             for connection in connections:
                 connection.data_received(request("b"))
@@ -246,16 +250,16 @@ def test_client_without_a_key_is_answered_while_others_are_parked() -> None:
 
 class TestRequester:
     @pytest.fixture
-    def requester(self) -> Requester:
+    def verifier(self) -> Verifier:
         verifier = Verifier(SECRET.get_secret_value(), keys=None, issuers=(), audiences=())
         verifier.verify(sample_token(SECRET).encode())
-        return Requester(verifier)
+        return verifier
 
     @pytest.mark.parametrize("header", ["Authorization: Bearer ", "authorization:bearer ", "AUTHORIZATION:\tBEARER  "])
-    def test_user_whose_token_was_verified_is_known(self, requester: Requester, header: str) -> None:
+    def test_user_whose_token_was_verified_is_known(self, verifier: Verifier, header: str) -> None:
         head = f"GET / HTTP/1.1\r\nHost: x\r\n{header}{sample_token(SECRET)}\r\n"
 
-        assert requester.key_of(head.encode()) == SAMPLE_USER
+        assert key_of(verifier, head.encode()) == SAMPLE_USER
 
     @pytest.mark.parametrize(
         "head",
@@ -267,10 +271,10 @@ class TestRequester:
             "GET / HTTP/1.1\r\nX: y\r\nAuthorization: Bearer",
         ],
     )
-    def test_all_others_are_not(self, requester: Requester, head: str) -> None:
-        assert requester.key_of(head.encode()) is None
+    def test_all_others_are_not(self, verifier: Verifier, head: str) -> None:
+        assert key_of(verifier, head.encode()) is None
 
-    def test_token_that_has_only_half_arrived_is_not_known(self, requester: Requester) -> None:
+    def test_token_that_has_only_half_arrived_is_not_known(self, verifier: Verifier) -> None:
         head = f"GET / HTTP/1.1\r\nAuthorization: Bearer {sample_token(SECRET)}"
 
-        assert requester.key_of(head.encode()) is None
+        assert key_of(verifier, head.encode()) is None

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             server.Hooks(
                 error_response=_error_response,
                 before_write=flush_log,
-                key_of=attrgetter("state.requester.key_of"),
+                key_of=attrgetter("state.key_of"),
             ),
             sockets,
             workers=settings.web_concurrency,

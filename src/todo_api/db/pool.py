@@ -146,8 +146,8 @@ class Pool:
             else:
                 connection = self._connector.sharing() if share_sync else None
                 connection = connection or self._connector.least_loaded() or await self._connector.opened(call.deadline)
-                transaction = self._transaction(call, *self._shared_timeout)
-                transaction.shares_sync, share_sync = share_sync, False  # sent again, it waits for nothing
+                transaction = self._transaction(call, *self._shared_timeout, shares_sync=share_sync)
+                share_sync = False  # sent again, it waits for nothing
                 connection.submit(transaction)
             try:
                 rows = await transaction.future
@@ -177,7 +177,7 @@ class Pool:
         connection.submit(transaction)
         return transaction
 
-    def _transaction(self, call: Call, timeout: bytes, seconds: float) -> Transaction:
+    def _transaction(self, call: Call, timeout: bytes, seconds: float, *, shares_sync: bool = False) -> Transaction:
         return Transaction(
             call.statement,
             call.parameters,
@@ -185,6 +185,7 @@ class Pool:
             future=self._loop.create_future(),
             statement_seconds=seconds,
             deadline=call.deadline,
+            shares_sync=shares_sync,
         )
 
 

@@ -11,21 +11,11 @@ from todo_api.tokens import Verifier
 _TOKEN: Final = re.compile(rb"\r\nauthorization:[ \t]*bearer[ \t]+([^ \t\r]+)[ \t]*\r\n", re.IGNORECASE)
 
 
-class Requester:
-    """Tells who asks.
+def key_of(verifier: Verifier, head: bytes) -> str | None:
+    """The user's id, for the head of a request, maybe an incomplete one.
 
-    Args:
-        verifier: knows whose the tokens are that it has verified.
+    None for a token that ``verifier`` has not verified before. With a queue for each of those,
+    anybody could have thousands; in one queue, a probe of ``/health`` would wait for a flood.
     """
-
-    def __init__(self, verifier: Verifier) -> None:
-        self._verifier = verifier
-
-    def key_of(self, head: bytes) -> str | None:
-        """The user's id, for the head of a request, maybe an incomplete one.
-
-        None for a token that was not verified before. With a queue for each of those, anybody could
-        have thousands; in one queue, a probe of ``/health`` would wait for a flood.
-        """
-        found = _TOKEN.search(head)
-        return None if found is None else self._verifier.known_subject(found[1])
+    found = _TOKEN.search(head)
+    return None if found is None else verifier.known_subject(found[1])
