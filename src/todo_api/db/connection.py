@@ -244,8 +244,6 @@ class Connection:
         if transaction.result is not None and not transaction.error:
             self._transformer.set_pgresult(transaction.result)
             rows = self._transformer.load_rows(0, transaction.result.ntuples, tuple)
-            transaction.result = None  # it may be megabytes, and both would hold it for a while
-            self._transformer.set_pgresult(None)
             transaction.future.set_result(rows)
         elif not transaction.error:  # every statement of ours answers rows
             transaction.future.set_exception(NotSent("one before it failed"))
