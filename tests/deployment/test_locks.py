@@ -25,12 +25,16 @@ GROUPS = {"development": ["dev"]}
 REAL = {"flit-core", "pip"}
 """Packages that do the installing: their stand-ins hold what the real ones hold."""
 
-BUNDLED = [
-    *Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"),
-    *Path("/usr/share/python-wheels").glob("pip-*.whl"),
-]
-OLDEST = min(BUNDLED, key=lambda wheel: Version(wheel.name.split("-")[1]))
-"""The oldest of the pips that come with a Python of this machine."""
+FIRST_PIP = Version("23.1.2" if sys.version_info >= (3, 12) else "0")
+"""The first that runs on this Python: those before need ``pkgutil.ImpImporter``, gone in 3.12."""
+
+BUNDLED = {
+    Version(wheel.name.split("-")[1]): wheel
+    for folder in (Path(ensurepip.__file__).parent / "_bundled", Path("/usr/share/python-wheels"))
+    for wheel in folder.glob("pip-*.whl")
+}
+OLDEST = BUNDLED[min(version for version in BUNDLED if version >= FIRST_PIP)]
+"""The oldest of the pips that come with a Python of this machine, and run on this one."""
 
 NEWEST = distribution("pip")
 PIPS = pytest.mark.parametrize("pip", [OLDEST, NEWEST], ids=["oldest", "newest"])
