@@ -19,6 +19,7 @@ import httpx
 import jwt
 import psycopg
 
+from tests.forked import Forked
 from tests.postgres.server import running as running_postgres
 from todo_api import migrations
 
@@ -26,6 +27,7 @@ POSTGRES = "TODO_TEST_POSTGRES"
 """The environment variable in which a run's processes find its PostgreSQL."""
 
 Seen = TypeVar("Seen")
+Process = subprocess.Popen[bytes] | Forked
 
 PATIENCE_SECONDS = 120.0
 """How long something that is sure to happen may take: a busy machine is not a fault."""
@@ -33,6 +35,7 @@ PATIENCE_SECONDS = 120.0
 SECRET = "3f9a1c5e7b2d4860f1e2d3c4b5a69788"  # pragma: allowlist secret
 TEMPLATE = "todo_template"
 COMMAND = Path(sys.executable).with_name("todo-api")
+SERVE: Sequence[str | Path] = (COMMAND, "serve")
 
 
 def claims(user_id: str, **more: Any) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class Server:
     """The service, running as a process of its own."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log_path: Path
     clients: list[httpx.Client] = field(default_factory=list)
 
@@ -145,23 +148,32 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[Server]:
+def serving(directory: Path, **settings: str) -> Iterator[Server]:
     """Run ``todo-api serve`` in ``directory`` until the block ends.
 
-    SECRET is its secret unless given.
+    SECRET is its secret unless given. It is a ``Forked`` process: what counts on all that happens
+    from the start of Python on, and workers, which are processes of their own, need ``running``.
     """
-    with running(directory, [COMMAND, "serve", *arguments], **settings) as server:
+    with _answering(directory, Forked, SERVE, settings) as server:
         yield server
 
 
 @contextmanager
 def running(directory: Path, command: Sequence[str | Path], **settings: str) -> Iterator[Server]:
     """Run a server, which is told its port by ``--port``, in ``directory`` until the block ends."""
+    with _answering(directory, subprocess.Popen, command, settings) as server:
+        yield server
+
+
+@contextmanager
+def _answering(
+    directory: Path, start: Callable[..., Process], command: Sequence[str | Path], settings: Mapping[str, str]
+) -> Iterator[Server]:
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     log_path = directory / "log"
     with log_path.open("wb") as log, (directory / "errors").open("wb") as errors:
-        process = subprocess.Popen(
+        process = start(
             [*command, "--port", str(port)],
             cwd=directory,
             env=environment(**{"BETTER_AUTH_SECRET": SECRET, **settings}),

@@ -10,16 +10,16 @@ import httpx
 import pytest
 
 from tests.api.wire import REQUESTS, counted
-from tests.harness import Server, User, serving, token, wait_for
+from tests.harness import SERVE, Server, User, running, token, wait_for
 
 
 @pytest.fixture(scope="module")
 def pair(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service of two workers."""
     directory = tmp_path_factory.mktemp("pair")
-    with serving(directory, "--workers", "2", DATABASE_URL=worker_database) as running:
-        assert len(workers(running)) == 2
-        yield running
+    with running(directory, [*SERVE, "--workers", "2"], DATABASE_URL=worker_database) as server:
+        assert len(workers(server)) == 2
+        yield server
 
 
 def workers(server: Server) -> list[int]:

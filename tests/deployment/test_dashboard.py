@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.harness import Server, cloned_database, serving
+from tests.harness import SERVE, Server, cloned_database, running
 
 DASHBOARD = json.loads((Path(__file__).parents[2] / "deploy/grafana/dashboard.json").read_text())
 QUERIES = {panel["title"]: [target["expr"] for target in panel["targets"]] for panel in DASHBOARD["panels"]}
@@ -96,7 +96,10 @@ def play(server: Server) -> None:
 def samples(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     """What two workers say at /metrics after requests that succeed, are rejected and fail."""
     directory = tmp_path_factory.mktemp("measured")
-    with cloned_database(postgres) as url, serving(directory, "--workers", "2", DATABASE_URL=url) as server:
+    with (
+        cloned_database(postgres) as url,
+        running(directory, [*SERVE, "--workers", "2"], DATABASE_URL=url) as server,
+    ):
         play(server)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("ALTER TABLE tasks RENAME TO gone")

@@ -15,7 +15,7 @@ import pytest
 
 import todo_api
 from tests.faults.load import Load, under_load, wait_for
-from tests.harness import COMMAND, SECRET, Server, environment, serving
+from tests.harness import COMMAND, SECRET, SERVE, Server, environment, running, serving
 from todo_api import migrations
 from todo_api.server.supervisor import HEALTHCHECK_SECONDS
 
@@ -33,7 +33,8 @@ def loaded(*servers: Server, database: str, may_cut: bool = False) -> Iterator[L
 @pytest.fixture(scope="module")
 def pair(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service with two workers."""
-    with serving(tmp_path_factory.mktemp("pair"), "--workers", "2", DATABASE_URL=worker_database) as server:
+    directory = tmp_path_factory.mktemp("pair")
+    with running(directory, [*SERVE, "--workers", "2"], DATABASE_URL=worker_database) as server:
         yield server
 
 
@@ -74,7 +75,7 @@ class TestStopped:
     @pytest.mark.parametrize("count", [1, 2])
     def test_every_request_that_was_taken_is_answered(self, database: str, tmp_path: Path, count: int) -> None:
         with (
-            serving(tmp_path, "--workers", str(count), DATABASE_URL=database) as server,
+            running(tmp_path, [*SERVE, "--workers", str(count)], DATABASE_URL=database) as server,
             loaded(server, database=database) as load,
         ):
             wait_for(lambda: count == 1 or len(workers(server)) == count)
@@ -113,7 +114,8 @@ class TestTwoVersions:
         with serving(tmp_path / "old", DATABASE_URL=database) as old, loaded(old, database=database) as load:
             migrate(database, newer)
             load.work_on()
-            with serving(tmp_path / "new", DATABASE_URL=database, PYTHONPATH=str(newer)) as new:
+            path = {"PYTHONPATH": str(newer)}
+            with running(tmp_path / "new", SERVE, DATABASE_URL=database, **path) as new:
                 assert new.client().get("/ready").status_code == 200
                 with loaded(old, new, database=database) as shared:
                     shared.work_on(10)

@@ -11,14 +11,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.harness import COMMAND, Server, User, environment, free_port, serving, token, wait_until_alive
+from tests.harness import (
+    COMMAND,
+    SERVE,
+    Server,
+    User,
+    environment,
+    free_port,
+    running,
+    serving,
+    token,
+)
 
 UNSET = {"BETTER_AUTH_SECRET": ""}
 CURL = re.compile(r"^\s*(curl .*)$", re.MULTILINE)
@@ -45,7 +54,7 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def two_workers(home: Path) -> Iterator[Server]:
     """The service with two workers in that directory."""
-    with serving(home, "--workers", "2", LOG_LEVEL="DEBUG", **UNSET) as server:
+    with running(home, [*SERVE, "--workers", "2"], LOG_LEVEL="DEBUG", **UNSET) as server:
         yield server
 
 
@@ -68,23 +77,6 @@ def user(directory: Path, server: Server, name: str = "demo-user") -> User:
     """A user with a token under the directory's own secret."""
     signed = token(name, secret=(directory / ".data/secret").read_text())
     return User(name, server.client(headers={"Authorization": f"Bearer {signed}"}))
-
-
-@contextmanager
-def running(directory: Path, *arguments: str | Path) -> Iterator[Server]:
-    """The service, started by another command than ``todo-api serve``."""
-    port = free_port()
-    log_path = directory / "log"
-    with log_path.open("wb") as log, (directory / "errors").open("wb") as errors:
-        process = subprocess.Popen(
-            [*arguments, "--port", str(port)], cwd=directory, env=environment(**UNSET), stdout=log, stderr=errors
-        )
-    server = Server(f"http://127.0.0.1:{port}", process, log_path)
-    try:
-        wait_until_alive(server)
-        yield server
-    finally:
-        server.stop()
 
 
 def postmaster(directory: Path) -> int:
@@ -238,14 +230,14 @@ class TestStop:
 
 class TestWaysToRun:
     def test_module_serves_like_the_command(self, home: Path) -> None:
-        with running(home, sys.executable, "-m", "todo_api", "serve") as server:
+        with running(home, [sys.executable, "-m", "todo_api", "serve"], **UNSET) as server:
             owner = user(home, server)
 
             assert owner.http.get(owner.base).status_code == 200
             assert server.stop() == 0
 
     def test_uvicorn_serves_the_application(self, home: Path) -> None:
-        with running(home, COMMAND.with_name("uvicorn"), "todo_api.main:app") as server:
+        with running(home, [COMMAND.with_name("uvicorn"), "todo_api.main:app"], **UNSET) as server:
             pid = postmaster(home)
             owner = user(home, server)
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from tests.api.wire import connect
-from tests.harness import Server, User, serving, token
+from tests.harness import SERVE, Server, User, running, token
 
 MAX_BYTES = 256 * 2**20
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "0"))
@@ -32,7 +32,7 @@ TINY = b"GET / HTTP/1.1\r\nHost:x\r\n\r\n"
 @pytest.fixture(scope="module")
 def worker(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service with one worker process, which has served requests of all kinds once."""
-    with serving(tmp_path_factory.mktemp("memory"), DATABASE_URL=worker_database) as server:
+    with running(tmp_path_factory.mktemp("memory"), SERVE, DATABASE_URL=worker_database) as server:
         large = server.client().get(LARGE).content
         assert len(large) > 1_000_000
         yield server

@@ -262,6 +262,7 @@ async def ignore(scope: Any, receive: Any, send: Any) -> None:
 @pytest.mark.usefixtures("handlers")
 class TestHangup:
     def test_stops_the_supervisor(self) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
         supervisor = Supervisor(uvicorn.Config("app", log_config=None), [])
         signal.raise_signal(signal.SIGHUP)
         supervisor.handle_signals()
