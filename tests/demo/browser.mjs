@@ -13,9 +13,33 @@ const SECONDS = 20;
 
 const { chromium } = createRequire(new URL("../../examples/web/package.json", import.meta.url))("playwright-core");
 
+/**
+ * Without what each new window of a full Chromium loads for its address bar: that costs more than our page. Of
+ * several such lists the last one holds, so this one repeats of Playwright's what concerns pages.
+ */
+const WITHOUT = [
+  "WebUIOmniboxPopup",
+  "WebUIOmniboxAimPopup",
+  "WebUIOmniboxFullPopup",
+  "AimEnabled",
+  "AvoidCorsURLLoaderRestartOnRedirect",
+  "AvoidUnnecessaryBeforeUnloadCheckSync",
+  "DestroyProfileOnBrowserClose",
+  "HttpsFirstBalancedModeAutoEnable",
+  "HttpsUpgrades",
+  "LensOverlay",
+  "MediaRouter",
+  "NetworkTimeServiceQuerying",
+  "OptimizationHints",
+  "PaintHolding",
+  "PreconnectToSearch",
+  "ThirdPartyStoragePartitioning",
+];
+
 let browser;
 before(async () => {
-  browser = await chromium.connect(process.env.DEMO_BROWSER);
+  const args = [`--disable-features=${WITHOUT}`];
+  browser = await chromium.launch({ executablePath: process.env.DEMO_CHROMIUM, args });
 });
 after(() => browser.close());
 
@@ -56,12 +80,13 @@ export async function signIn(page, email, password = PASSWORD) {
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
-/** Pages that somebody has left, for the next one: another in the same process costs half as much. */
-const left = [];
+/** Pages that somebody has left, by their options, for the next one: a new browser costs several times as much. */
+const left = new Map();
 
 /** A page in a browser of its own. Whatever it logs as an error, or blocks, fails the test. */
 export async function open(t, options = {}) {
-  const page = (isUsual(options) ? left.pop() : undefined) ?? (await newPage(options));
+  const kind = JSON.stringify(options);
+  const page = left.get(kind)?.pop() ?? (await newPage(options));
   const context = page.context();
   const faults = [];
   const noteError = (error) => faults.push(String(error));
@@ -72,8 +97,8 @@ export async function open(t, options = {}) {
   listen(page);
   context.on("page", listen).on("console", noteMessage);
   t.after(async () => {
-    if (isUsual(options) && !page.hasClock) await leave(page);
-    else await context.close();
+    if (page.hasClock) await context.close();
+    else await leave(page, kind);
     page.off("pageerror", noteError);
     context.off("page", listen).off("console", noteMessage);
     assert.deepEqual(faults, []);
@@ -81,34 +106,36 @@ export async function open(t, options = {}) {
   return page;
 }
 
-const isUsual = (options) => Object.keys(options).length === 0;
-
-async function newPage(options) {
+async function newPage({ serviceWorker = false, ...options }) {
   const usual = {
     viewport: { width: 1000, height: 800 },
     reducedMotion: "reduce", // nothing to wait for before a click
-    serviceWorkers: "block", // it would hide requests from the tests
   };
   const context = await browser.newContext({ ...usual, ...options });
   context.setDefaultTimeout(SECONDS * 1000);
+  // It would hide requests from the tests, and have each page's files loaded twice.
+  if (!serviceWorker) {
+    await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "serviceWorker", { value: undefined }));
+  }
   return context.newPage();
 }
 
 /** Leave nothing in a page's browser that the next person would find. */
-async function leave(page) {
+async function leave(page, kind) {
   const context = page.context();
   for (const tab of context.pages()) if (tab !== page) await tab.close();
   await page.unrouteAll({ behavior: "ignoreErrors" });
   await context.setOffline(false);
   await page.mouse.move(0, 0);
   await page.goto("about:blank");
+  await page.emulateMedia({ colorScheme: "light", forcedColors: "none" });
   await context.clearCookies();
   const session = await context.newCDPSession(page);
   for (const url of [PAGE, API].filter(Boolean)) {
     await session.send("Storage.clearDataForOrigin", { origin: new URL(url).origin, storageTypes: "all" });
   }
   await session.detach();
-  left.push(page);
+  left.set(kind, [...(left.get(kind) ?? []), page]);
 }
 
 /** Let the test say what time it is for the page, from now on. */

@@ -265,7 +265,7 @@ test("what is done offline stays done, and reaches the service later", async (t)
 });
 
 test("a reload offline shows the tasks, takes new ones, and sends them later", async (t) => {
-  const page = await newcomer(t, { serviceWorkers: "allow" });
+  const page = await newcomer(t, { serviceWorker: true });
   await add(page, "Seen before");
   await saved(page);
   await page.evaluate(() => navigator.serviceWorker.ready);

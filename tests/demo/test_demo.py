@@ -19,14 +19,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.clients.node import ROOT, run_tests
+from tests.clients.node import CHROMIUM, MAX_RUN_SECONDS, ROOT, run_tests
 from tests.harness import environment, free_port, serving
 from tests.proxies import proxying, url_through
 
 HERE = Path(__file__).parent
 WEB = ROOT / "examples" / "web"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 START_SECONDS = 60
+MAX_PLAY_SECONDS = 600
+"""How long all tests of the page may take."""
 
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not (WEB / "node_modules").is_dir(),
@@ -78,44 +79,26 @@ def demo(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[str]:
-    """The address of a Chromium."""
-    process = subprocess.Popen(
-        ["node", HERE / "chromium.mjs"],
-        env={**os.environ, "DEMO_CHROMIUM": str(CHROMIUM)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        address = process.stdout.readline().strip()
-        assert address.startswith("ws://")
-        yield address
-    finally:
-        process.communicate(timeout=30)
-
-
-def play(name: str, browser: str, demo: Demo) -> None:
+def play(name: str, demo: Demo, seconds: float = MAX_RUN_SECONDS) -> None:
     """Run a file of browser tests beside this one."""
-    run_tests(HERE / name, packages=WEB, DEMO_PAGE=demo.page, DEMO_API=demo.api, DEMO_BROWSER=browser)
+    variables = {"DEMO_PAGE": demo.page, "DEMO_API": demo.api, "DEMO_CHROMIUM": str(CHROMIUM)}
+    run_tests(HERE / name, packages=WEB, seconds=seconds, **variables)
 
 
 @in_chromium
-@pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.test.mjs")))
-def test_in_the_browser(name: str, browser: str, demo: Demo) -> None:
-    play(name, browser, demo)
+@pytest.mark.timeout(MAX_PLAY_SECONDS + START_SECONDS)
+def test_in_the_browser(demo: Demo) -> None:
+    play("page.mjs", demo, MAX_PLAY_SECONDS)
 
 
 @in_chromium
-def test_in_the_browser_while_the_database_is_away(browser: str, database: str, tmp_path: Path) -> None:
+def test_in_the_browser_while_the_database_is_away(database: str, tmp_path: Path) -> None:
     with (
         proxying(database) as proxy,
         demonstrating(tmp_path, DATABASE_URL=url_through(proxy.port, database), DATABASE_WAIT_SECONDS="0.3") as demo,
         ThreadPoolExecutor() as beside,
     ):
-        playing = beside.submit(play, "database_away.mjs", browser, demo)
+        playing = beside.submit(play, "database_away.mjs", demo)
         wait_for_request(demo, "GET", 200, playing)
         proxy.rejecting = True
         proxy.cut()
@@ -135,9 +118,9 @@ def wait_for_request(demo: Demo, method: str, status: int, playing: Future[None]
 
 
 @in_chromium
-def test_documentation_in_the_browser_without_configuration(browser: str, tmp_path: Path) -> None:
+def test_documentation_in_the_browser_without_configuration(tmp_path: Path) -> None:
     with serving(tmp_path, BETTER_AUTH_SECRET="") as server:
-        run_tests(HERE / "docs_page.mjs", packages=WEB, DEMO_API=server.url, DEMO_BROWSER=browser)
+        run_tests(HERE / "docs_page.mjs", packages=WEB, DEMO_API=server.url, DEMO_CHROMIUM=str(CHROMIUM))
 
 
 def test_without_configuration_it_starts_ends_with_all_it_started_and_keeps_the_accounts(tmp_path: Path) -> None:
