@@ -22,6 +22,20 @@ from todo_api.tokens import JwksClient, JwksUnavailable
 KEY = SigningKey("Ed25519", "one")
 
 
+SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+"""RFC 5280 §4.2.1.3: an authority says so, and from 3.13 on Python insists."""
+
+
 class Authority:
     """A certificate authority of one's own. ``certificate`` is its PEM file."""
 
@@ -30,16 +44,19 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority of a test")])
         self.certificate = directory / "authority.pem"
-        self.certificate.write_bytes(self._signed(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0)))
+        is_authority = x509.BasicConstraints(ca=True, path_length=0)
+        self.certificate.write_bytes(self._signed(self._name, self._key, is_authority, SIGNS_CERTIFICATES))
 
-    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType) -> bytes:
+    def _signed(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *critical: x509.ExtensionType) -> bytes:
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder(self._name, subject, key.public_key(), x509.random_serial_number())
         builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = builder.add_extension(extension, critical=True).add_extension(identifier, critical=False)
-        certificate = builder.add_extension(issuer, critical=False).sign(self._key, hashes.SHA256())
+        for extension in critical:
+            builder = builder.add_extension(extension, critical=True)
+        builder = builder.add_extension(identifier, critical=False).add_extension(issuer, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
         return certificate.public_bytes(Encoding.PEM)
 
     def server(self, address: str) -> ssl.SSLContext:
