@@ -70,6 +70,16 @@ class TestMemory:
 
         assert found == limit or (limit is None and found == memory_limit(tmp_path, tmp_path / "none"))
 
+    @pytest.mark.parametrize("limited", [resource.RLIMIT_AS, resource.RLIMIT_RSS])
+    def test_limit_is_the_processs_own_where_that_is_smaller(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limited: int
+    ) -> None:
+        own = {limited: (10**6, resource.RLIM_INFINITY)}
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        monkeypatch.setattr(resource, "getrlimit", lambda each: own.get(each, unlimited))
+
+        assert memory_limit(tmp_path, tmp_path / "none") == 10**6
+
     def test_clients_take_up_a_part_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(run, "memory_limit", lambda: 256 * 2**20)
         monkeypatch.setattr(run, "_room_for_connections", lambda: 16_384)

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import resource
 from pathlib import Path
 from typing import Final
 
@@ -10,18 +11,24 @@ _LIMIT_FILES: Final = {"": "memory.max", "memory": "memory/memory.limit_in_bytes
 """The file of each hierarchy's limit, by its controller; the unified hierarchy of version 2 names
 none."""
 
+_RESOURCE_LIMITS: Final = (resource.RLIMIT_AS, resource.RLIMIT_RSS)
+"""``ulimit -v`` and ``ulimit -m``. Linux holds nobody to the second, but we keep to it."""
+
 _NO_LIMIT: Final = 2**63
 
 
 def memory_limit(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> int:
-    """The smallest limit of this process's control group and those above it (cgroups(7)), in bytes.
+    """The smallest limit of this process, in bytes.
 
-    Where there is none it is what the machine has.
+    Its own (getrlimit(2)), its control group's, those of the groups above it (cgroups(7)), and what
+    the machine has.
 
     Inside a container the group's own path may be missing under ``root``; the limits above it are
     found.
     """
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    own = (resource.getrlimit(each)[0] for each in _RESOURCE_LIMITS)
+    limits += [limit for limit in own if limit != resource.RLIM_INFINITY]
     for line in groups.read_text().splitlines() if groups.exists() else ():
         _, controllers, path = line.split(":", 2)
         for controller in _LIMIT_FILES.keys() & {*controllers.split(",")}:
