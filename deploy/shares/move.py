@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ def _move_or_finish(options: argparse.Namespace) -> str:
     return f"The user is in {options.share}, with {tasks} tasks."
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     parser = argparse.ArgumentParser(prog="python -m deploy.shares.move", description=__doc__)
     parser.add_argument("user", help="the user's id")
@@ -217,7 +217,7 @@ def main() -> int:
     parser.add_argument("--replace", action="store_true", help="delete the user's rows in the new database first")
     parser.add_argument("--finish", action="store_true", help="only delete what is left in the old database")
     try:
-        print(_move_or_finish(parser.parse_args()))
+        print(_move_or_finish(parser.parse_args(arguments)))
     except (MoveFailed, psycopg.Error) as error:
         print(str(error).partition("\n")[0], file=sys.stderr)
         return 1

@@ -8,14 +8,17 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import psycopg
 import pytest
+from deploy.shares import move
 from deploy.shares.move import MovedUsers
 
 from tests.faults.load import PATIENCE_SECONDS, SEED, Load, judge, rows_of
@@ -25,6 +28,7 @@ from tests.harness import Server, User, cloned_database, free_port, serving, tok
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLE = PROJECT / "deploy/shares"
+Moved = subprocess.CompletedProcess[str]
 SHUTDOWN_SECONDS = 1
 DRAIN_SECONDS = 8.0
 """What nginx needs to end its old workers, and the service a statement; and much more. A user who
@@ -57,6 +61,19 @@ MODULE = js_module()
 pytestmark = pytest.mark.skipif(MODULE is None, reason="needs nginx with njs (Debian: libnginx-mod-http-js)")
 
 
+def in_process(arguments: list[str]) -> Moved:
+    """The command without a Python of its own, whose imports take longer than the move."""
+    with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
+        status = move.main(arguments)
+    return Moved(arguments, status, output.getvalue(), errors.getvalue())
+
+
+def as_documented(arguments: list[str]) -> Moved:
+    """The command as an operator runs it."""
+    command = [sys.executable, "-m", "deploy.shares.move", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
 @dataclass
 class Shares:
     """Two shares behind one nginx."""
@@ -84,26 +101,26 @@ class Shares:
         return User(user_id, self.clients.enter_context(client))
 
     def move(
-        self, user_id: str, source: str, target: str, *options: str, drain_seconds: float = 0, reload: str = ""
-    ) -> "subprocess.CompletedProcess[str]":
+        self,
+        user_id: str,
+        source: str,
+        target: str,
+        *options: str,
+        drain_seconds: float = 0,
+        reload: str = "",
+        run: Callable[[list[str]], Moved] = in_process,
+    ) -> Moved:
         """Run the command that moves a user; no worker of before answers when this returns."""
         before = self.workers()
-        moved = subprocess.run(
-            [
-                *(sys.executable, "-m", "deploy.shares.move", user_id, target, "--map", self.directory / "moved.map"),
-                *("--reload", reload or " ".join([*self.nginx, "-s", "reload"])),
-                *("--drain-seconds", str(drain_seconds), *options),
-            ],
-            cwd=PROJECT,
-            env={
-                **os.environ,
-                "FROM_DATABASE_URL": self.databases[source],
-                "TO_DATABASE_URL": self.databases[target],
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        urls = {"FROM_DATABASE_URL": self.databases[source], "TO_DATABASE_URL": self.databases[target]}
+        with patch.dict(os.environ, urls):
+            moved = run(
+                [
+                    *(user_id, target, "--map", str(self.directory / "moved.map")),
+                    *("--reload", reload or " ".join([*self.nginx, "-s", "reload"])),
+                    *("--drain-seconds", str(drain_seconds), *options),
+                ]
+            )
         if moved.stdout.startswith("The user is in"):
             wait_for(lambda: not before & self.workers(), "nginx's old workers go on")
         return moved
@@ -255,7 +272,7 @@ class TestMove:
             homes = {client.user_id: shares.share_of(client.user_id) for client in load.clients}
             source = homes[moving.user_id]
             target = "b" if source == "a" else "a"
-            moved = shares.move(moving.user_id, source, target, drain_seconds=DRAIN_SECONDS)
+            moved = shares.move(moving.user_id, source, target, drain_seconds=DRAIN_SECONDS, run=as_documented)
             assert moved.returncode == 0, moved.stderr
             load.work_on()
         finally:
