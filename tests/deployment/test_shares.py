@@ -264,7 +264,7 @@ def test_every_user_finds_their_tasks_when_a_promoted_standby_becomes_the_second
 
 class TestMove:
     def test_user_who_is_moved_while_writing_loses_nothing(self, shares: Shares) -> None:
-        load = Load([shares.url], SEED, 4)
+        load = Load([shares.url], SEED, 4, pause_seconds=0.02)  # hundreds of requests each, while nginx drains
         load.start()
         try:
             load.work_on()

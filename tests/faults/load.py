@@ -48,6 +48,7 @@ class Client:
     user_id: str = field(default_factory=lambda: f"user{secrets.token_hex(14)}")
     ended: threading.Event = field(default_factory=threading.Event)
     steps: list[Step] = field(default_factory=list)
+    pause_seconds: float = PAUSE_SECONDS
 
     def __post_init__(self) -> None:
         """Begin without a connection and without tasks."""
@@ -59,7 +60,7 @@ class Client:
 
     def work(self) -> None:
         """Send requests until told to end."""
-        while not self.ended.wait(PAUSE_SECONDS):
+        while not self.ended.wait(self.pause_seconds):
             step = self.ask(self._choose())
             if step is None or step.status not in {200, 201}:
                 self.ended.wait(PAUSE_AFTER_REJECTION_SECONDS)
@@ -157,10 +158,13 @@ class Client:
 class Load:
     """Several clients at once. What they saw is judged when the block of ``under_load`` ends."""
 
-    def __init__(self, urls: Sequence[str], seed: int, clients: int) -> None:
+    def __init__(self, urls: Sequence[str], seed: int, clients: int, pause_seconds: float = PAUSE_SECONDS) -> None:
         self.random = random.Random(seed)
         self._ended = threading.Event()
-        self.clients = [Client(urls, f"{seed}/{number}", ended=self._ended) for number in range(clients)]
+        self.clients = [
+            Client(urls, f"{seed}/{number}", ended=self._ended, pause_seconds=pause_seconds)
+            for number in range(clients)
+        ]
         self._threads = [threading.Thread(target=client.work) for client in self.clients]
 
     def start(self) -> None:
