@@ -65,7 +65,7 @@ def _run(command: Sequence[str | Path], cwd: Path, env: dict[str, str], streams:
     os.environ.clear()
     os.environ.update(env)
     for number, path in enumerate(streams, start=1):
-        with Path(path).open("ab") as file:
+        with Path(path).open("wb") as file:
             os.dup2(file.fileno(), number)
     sys.argv = [str(word) for word in command]
     sys.exit(cli.main(sys.argv[1:]))

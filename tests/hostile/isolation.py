@@ -7,7 +7,6 @@ alone.
 
 import json
 import selectors
-import subprocess
 import sys
 import tempfile
 import threading
@@ -16,13 +15,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 
 from tests.api.wire import connect
-from tests.harness import Server, User, cloned_database, postgres_with_template, serving, token
+from tests.forked import FORK_SERVER
+from tests.harness import PATIENCE_SECONDS, Server, User, cloned_database, postgres_with_template, serving, token
 
 SEARCH = "b" + 199 * "a"
 """The worst that can be looked for in text that holds nothing but the letter a."""
@@ -82,28 +83,25 @@ def prepare(database: str, server: Server, attack: Attack) -> tuple[User, bytes]
 @contextmanager
 def attacked(server: Server, attack: Attack, request: bytes) -> Iterator[None]:
     """The attack for one block, from a process of its own."""
-    command = [sys.executable, "-m", "tests.hostile.isolation", "attack", server.url, str(attack.clients)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(request)
-        process.stdin.close()
-        assert process.stdout.readline() == b"started\n"
-        try:
-            yield
-        finally:
-            process.kill()
+    started = FORK_SERVER.Event()
+    process = FORK_SERVER.Process(target=run_attack, args=(server.url, attack.clients, request, started))
+    process.start()
+    try:
+        assert started.wait(PATIENCE_SECONDS)
+        yield
+    finally:
+        process.kill()
+        process.join()
 
 
-def run_attack(url: str, clients: int, request: bytes) -> None:
+def run_attack(url: str, clients: int, request: bytes, started: Event) -> None:
     """Send requests over so many connections, each as soon as the last is answered."""
     with ExitStack() as held, selectors.DefaultSelector() as selector:
         for _ in range(clients):
             connection = held.enter_context(connect(Server(url, None, Path())))  # type: ignore[arg-type]
             connection.sendall(request)
             selector.register(connection, selectors.EVENT_READ, [b"", 0])
-        sys.stdout.write("started\n")
-        sys.stdout.flush()
+        started.set()
         while True:
             for key, _ in selector.select():
                 piece = key.fileobj.recv(2**20)  # type: ignore[union-attr]
@@ -173,7 +171,4 @@ def print_line(name: str, others: Others) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["attack"]:
-        run_attack(sys.argv[2], int(sys.argv[3]), sys.stdin.buffer.read())
-    else:
-        main(float(sys.argv[1] if len(sys.argv) > 1 else 10))
+    main(float(sys.argv[1] if len(sys.argv) > 1 else 10))

@@ -3,10 +3,9 @@
 import logging
 import os
 import re
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.forked import Forked
 from tests.harness import COMMAND, SECRET, claims, environment, free_port, token
 from tests.identity_server import IdentityServer, SigningKey
 from tests.unit.test_jwks_https import Authority
@@ -75,11 +75,13 @@ def test_good_configuration_is_all_ok(doctor: Doctor) -> None:
 class TestEmbeddedDatabase:
     def test_it_is_examined_as_well(self, doctor: Doctor, tmp_path: Path) -> None:
         embedded = {"DATABASE_URL": "", "BETTER_AUTH_SECRET": "", "DATA_DIR": str(tmp_path / "data")}
-        subprocess.run([COMMAND, "migrate"], cwd=tmp_path, env=environment(**embedded), check=True, capture_output=True)
-        sample = subprocess.check_output(
-            [COMMAND, "token", "ada"], cwd=tmp_path, env=environment(**embedded), text=True
-        )
-        status, lines = doctor(sample, **embedded)
+        printed = tmp_path / "printed"
+        for words in (["migrate"], ["token", "ada"]):
+            with printed.open("wb") as file:
+                command: Sequence[str | Path] = [COMMAND, *words]
+                process = Forked(command, cwd=tmp_path, env=environment(**embedded), stdout=file, stderr=file)
+            assert process.wait() == 0
+        status, lines = doctor(printed.read_text(), **embedded)
 
         assert status == 0, lines
         assert "ok     The database answers; its schema is at this version, and protected." in lines
