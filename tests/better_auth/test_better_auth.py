@@ -22,6 +22,7 @@ import httpx
 import jwt
 import pytest
 
+from tests.clients.node import QUICK_PASSWORDS
 from tests.harness import PATIENCE_SECONDS, SECRET, Server, User, free_port, serving, wait_for
 from tests.identity_server import SigningKey
 
@@ -89,7 +90,9 @@ def signing_in(port: int, origin: str | None = None, **more: str) -> Iterator[Si
     settings = {"SIGN_IN_PORT": str(port), "SIGN_IN_SECRET": SECRET, **more}
     if origin is not None:
         settings["SIGN_IN_ORIGIN"] = origin
-    process = subprocess.Popen([NODE, HERE / "server.mjs"], env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [NODE, HERE / "server.mjs"], env={**os.environ, **QUICK_PASSWORDS, **settings}, stdout=subprocess.DEVNULL
+    )
     try:
 
         def alive() -> bool:

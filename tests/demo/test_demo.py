@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.clients.node import CHROMIUM, MAX_RUN_SECONDS, ROOT, run_tests
+from tests.clients.node import CHROMIUM, MAX_RUN_SECONDS, QUICK_PASSWORDS, ROOT, run_tests
 from tests.harness import environment, free_port, serving
 from tests.proxies import proxying, url_through
 
@@ -75,7 +75,7 @@ def demonstrating(directory: Path, **settings: str) -> Iterator[Demo]:
 @pytest.fixture(scope="module")
 def demo(worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo on this worker's database."""
-    with demonstrating(tmp_path_factory.mktemp("demo"), DATABASE_URL=worker_database) as running:
+    with demonstrating(tmp_path_factory.mktemp("demo"), DATABASE_URL=worker_database, **QUICK_PASSWORDS) as running:
         yield running
 
 
