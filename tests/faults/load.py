@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
+from itertools import takewhile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -270,7 +271,8 @@ def wait_for(true: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> Non
 
 
 def _successes(steps: Sequence[Step], since: float) -> list[Step]:
-    return [step for step in steps if step.sent_at >= since and step.status == step.kind.value[1]]
+    late = takewhile(lambda step: step.sent_at >= since, reversed(steps))  # the last ones: they are polled for
+    return [step for step in late if step.status == step.kind.value[1]]
 
 
 def _as_shown(row: tuple[Any, ...]) -> Row:

@@ -92,7 +92,7 @@ class TestTwoVersions:
     def newer(self, tmp_path: Path) -> Path:
         """Where Python finds the newer version."""
         package = tmp_path / "newer" / "todo_api"
-        shutil.copytree(Path(todo_api.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(Path(todo_api.__file__).parent, package)
         (package / "migrations/versions/9999_colours.py").write_text(
             textwrap.dedent(f"""
                 import sqlalchemy as sa
