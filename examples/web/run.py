@@ -133,14 +133,13 @@ def interrupt(*_: object) -> NoReturn:
 def wait_for(url: str, processes: list[subprocess.Popen[bytes]]) -> None:
     """Return when the address answers; exit when a process ends before."""
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        leave_if_ended(processes)
-        try:
-            if httpx.get(url, timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
+    with httpx.Client(timeout=5) as client:
+        while time.monotonic() < until:
+            leave_if_ended(processes)
+            with suppress(httpx.TransportError):
+                if client.get(url).is_success:
+                    return
+            time.sleep(0.1)
     sys.exit(f"{url} did not answer for {START_SECONDS} seconds. `todo-api doctor` may know why.")
 
 

@@ -185,7 +185,7 @@ def test_without_node_it_says_what_is_missing(tmp_path: Path) -> None:
 )
 def test_nothing_but_the_page_and_its_modules_is_shown(path: str, demo: Demo) -> None:
     port = httpx.URL(demo.page).port
-    with httpx.Client(base_url=demo.page, timeout=20) as http:
+    with httpx.Client(base_url=demo.page, timeout=20, verify=False) as http:
         request = http.build_request("GET", "/")
         request.url = request.url.copy_with(raw_path=path.encode())
 
@@ -216,10 +216,10 @@ def test_no_request_ends_the_server(request_line: str, host: str | None, status:
         connection.sendall(head.encode())
 
         assert connection.makefile("rb").readline().split()[1] == str(status).encode()
-    assert httpx.get(demo.page, timeout=20).status_code == 200
+    assert httpx.get(demo.page, timeout=20, verify=False).status_code == 200
 
 
 def test_page_at_an_address_redirects_to_the_name_under_which_people_can_sign_in(demo: Demo) -> None:
-    answer = httpx.get(demo.page, headers={"Host": f"127.0.0.1:{httpx.URL(demo.page).port}"}, timeout=20)
+    answer = httpx.get(demo.page, headers={"Host": f"127.0.0.1:{httpx.URL(demo.page).port}"}, timeout=20, verify=False)
 
     assert (answer.status_code, answer.headers["Location"]) == (307, f"{demo.page}/")
