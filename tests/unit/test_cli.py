@@ -91,6 +91,11 @@ class TestHelp:
 
         assert printed == f"todo-api {__version__}\n"
 
+    def test_nothing_that_opens_files_is_imported_before_the_streams_are_open(self) -> None:
+        script = "import sys, todo_api.__main__; print({'ctypes', 'psycopg', 'todo_api.cli'} & set(sys.modules))"
+
+        assert subprocess.check_output([sys.executable, "-c", script], text=True) == "set()\n"
+
     def test_process_that_only_starts_workers_imports_nothing_that_serves(self) -> None:
         script = "import sys, todo_api.cli.serve; print({'alembic', 'fastapi', 'sqlalchemy'} & set(sys.modules))"
 

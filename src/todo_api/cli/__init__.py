@@ -6,7 +6,6 @@ sentence on standard error, with exit status 1. Only the module of the given com
 
 import argparse
 import gc
-import os
 import signal
 import sys
 import textwrap
@@ -28,7 +27,6 @@ gc.set_threshold(50_000, 20, 50)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
-    _replace_closed_streams()
     options = _parser().parse_args(arguments)
     try:
         with _ended_by_signals():
@@ -37,19 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(command.run(options))
     except (LocalPostgresFailed, CannotListen) as error:
         sys.exit(str(error))
-
-
-def _replace_closed_streams() -> None:
-    """Open what a shell has closed (``2>&-``).
-
-    A socket would take its number, and be written to like a log.
-    """
-    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
-            setattr(sys, name, open(descriptor, "w" if descriptor else "r"))  # noqa: PTH123, SIM115 - not a path
 
 
 @contextmanager

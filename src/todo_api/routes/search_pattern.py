@@ -17,7 +17,7 @@ MAX_SPELLED_UNITS = 40
 pattern with many alternatives would cost PostgreSQL a millisecond for each task that nearly
 matches."""
 
-# Where a character has another form in Unicode up to 16, Hangul aside, which is composed by rule.
+# Where a character has another form in Unicode up to 17, Hangul aside, which is composed by rule.
 # A test looks at all the others. Walking them takes 20 ms, walking all of Unicode 600 ms.
 _BLOCKS = (
     (0x0041, 0x1400),
@@ -26,7 +26,9 @@ _BLOCKS = (
     (0xA640, 0xABC0),
     (0xF900, 0x10600),
     (0x10C80, 0x11A00),
-    (0x16E40, 0x16E60),
+    (0x16100, 0x16140),
+    (0x16D40, 0x16D80),
+    (0x16E40, 0x16EE0),
     (0x1D150, 0x1D1D0),
     (0x1E900, 0x1E930),
     (0x2F800, 0x2FA20),
