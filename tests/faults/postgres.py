@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -91,10 +90,17 @@ class OwnPostgres:
     def _signal(self, which: signal.Signals) -> None:
         first = int(self._pid_file.read_text().split()[0])
         os.kill(first, which)
-        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(first)], capture_output=True, text=True, check=False)
-        for pid in listed.stdout.split():
+        for pid in children(first):
             with suppress(ProcessLookupError):  # it has just ended
-                os.kill(int(pid), which)
+                os.kill(pid, which)
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of what a process's main thread has started."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 @contextmanager

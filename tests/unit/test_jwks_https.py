@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -119,6 +120,7 @@ def test_authority_of_ssl_cert_file_is_trusted(
     assert fetch(identity) == ["one"]
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_authorities_of_ssl_cert_dir_are_trusted(
     identity: IdentityServer, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
