@@ -14,7 +14,7 @@ TESTS :=
 # The versions of PostgreSQL that `make postgres-versions` tries.
 VERSIONS := 14 15 16 17 18
 # How many processes share the tests; where more is waited for than computed, more than there are cores.
-WORKERS := 3
+WORKERS := 4
 SOAK_SECONDS ?= 60
 SOAK_REQUESTS ?= 200000
 

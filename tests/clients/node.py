@@ -16,7 +16,7 @@ ROOT = HERE.parent.parent
 PACKAGE = ROOT / "clients" / "typescript"
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-"""The browser of the tests. The first is the same engine without windows, for a quarter less CPU."""
+"""The browser of the tests. The first is the same engine without windows, a quarter cheaper."""
 QUICK_PASSWORDS = {"NODE_OPTIONS": f"--import={(HERE / 'quick_passwords.mjs').as_uri()}"}
 """The environment of a Node process that hashes passwords with little work."""
 MIN_NODE_VERSION = 20  # the first with a global crypto

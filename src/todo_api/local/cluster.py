@@ -170,6 +170,7 @@ class Cluster:
         if not self._wait_until_stopped(STOP_SECONDS) and self.listener() == pid:
             os.kill(pid, signal.SIGQUIT)  # the log is replayed at the next start: nothing is lost
             self._wait_until_stopped(STOP_SECONDS)
+        _reap(pid)
 
     def check_version(self) -> None:
         """See that these programs can use the data directory.
@@ -233,7 +234,6 @@ class Cluster:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if self.listener() is None and not (self.directory / "postmaster.pid").exists():
-                _reap()
                 return True
             time.sleep(POLL_SECONDS)
         return False
@@ -245,12 +245,15 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     At once, for it has done nothing that could be lost.
     """
     process.send_signal(signal.SIGQUIT)
-    process.wait()
-    _reap()
+    _reap(process.pid)
 
 
-def _reap() -> None:
-    """Take note of children that have ended."""
+def _reap(pid: int) -> None:
+    """Wait for the end of a child that is about to end, and take note of others that have ended."""
+    for child in _children:
+        if child.pid == pid:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(STOP_SECONDS)
     _children[:] = [child for child in _children if child.poll() is None]
 
 
