@@ -28,6 +28,7 @@ def node(
     *arguments: str | Path,
     packages: Path = PACKAGE,
     seconds: float = MAX_RUN_SECONDS,
+    cwd: Path | None = None,
     **variables: str,
 ) -> str:
     """Run a script until it ends well, within ``seconds``; what it printed.
@@ -38,6 +39,7 @@ def node(
         pytest.skip(reason)
     done = subprocess.run(
         ["node", script, *arguments],
+        cwd=cwd,
         env={**os.environ, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -49,9 +51,9 @@ def node(
     return done.stdout
 
 
-def run_tool(name: str, *arguments: str | Path) -> None:
+def run_tool(name: str, *arguments: str | Path, cwd: Path | None = None) -> None:
     """Run one of the client's own development tools."""
-    node(PACKAGE / "node_modules" / ".bin" / name, *arguments)
+    node(PACKAGE / "node_modules" / ".bin" / name, *arguments, cwd=cwd)
 
 
 def node_tests(name: str, server: Server) -> None:
@@ -61,7 +63,7 @@ def node_tests(name: str, server: Server) -> None:
 
 def run_tests(script: Path, *, packages: Path = PACKAGE, seconds: float = MAX_RUN_SECONDS, **variables: str) -> None:
     """Run a file of tests, within ``seconds``; all pass, and there are some."""
-    output = node("--test", script, packages=packages, seconds=seconds, **variables)
+    output = node("--test", script, packages=packages, seconds=seconds, cwd=None, **variables)
     passed = re.search(r"^# pass (\d+)$", output, re.MULTILINE)
     assert passed is not None, output
     assert int(passed[1]) > 0, output

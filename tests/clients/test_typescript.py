@@ -29,7 +29,9 @@ def test_types_are_generated_from_the_document(tmp_path: Path) -> None:
     scripts = json.loads((PACKAGE / "package.json").read_text())["scripts"]
     tool, _, _, _, *options = scripts["generate"].split()
 
-    run_tool(tool, PACKAGE.parent / "openapi.json", "--output", tmp_path / "schema.ts", *options)
+    shutil.copy(PACKAGE.parent / "openapi.json", tmp_path)
+    # Not where the project is: the tool cannot read paths with a per cent sign.
+    run_tool(tool, "openapi.json", "--output", "schema.ts", *options, cwd=tmp_path)
 
     assert (tmp_path / "schema.ts").read_text() == (PACKAGE / "src" / "schema.ts").read_text()
 

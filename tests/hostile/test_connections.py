@@ -20,6 +20,7 @@ from tests.harness import COMMAND, Server, User, running, serving, token
 
 CLIENT_SECONDS = 1.0
 PATIENCE_SECONDS = 15.0
+MANY_FILES = 4096
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,17 @@ UNFINISHED: dict[str, Callable[[User], bytes]] = {
         head(user).replace(b"Content-Length: 13", b"Transfer-Encoding: chunked") + b"f\r\n{"
     ),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _many_files() -> Iterator[None]:
+    """Thousands of connections at once are more files than a login's soft limit often allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < MANY_FILES:
+        pytest.skip(f"needs {MANY_FILES:,} open files, and this user may open {hard:,}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, MANY_FILES), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class TestUnfinished:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_command_to_paste_is_never_coloured() -> None:
     [
         (".venv/bin/todo-api", ".venv/bin/todo-api"),
         ("/a b/todo-api", "'/a b/todo-api'"),
-        ("/x/todo_api/__main__.py", f"{sys.executable} -m todo_api"),
+        ("/x/todo_api/__main__.py", f"{shlex.quote(sys.executable)} -m todo_api"),
     ],
 )
 def test_log_gets_no_token_but_the_command_that_makes_one(
