@@ -102,7 +102,10 @@ class Connector:
 
     def sharing(self) -> Connection | None:
         """The connection on which reads wait for a Sync, or None."""
-        return next((connection for connection in self.connections if connection.is_sharing), None)
+        for connection in self.connections:
+            if connection.is_sharing:
+                return connection
+        return None
 
     def least_loaded(self) -> Connection | None:
         """The connection with the fewest pending, or None.

@@ -44,7 +44,10 @@ class Parking:
             return False
         if not self._queues:
             asyncio.get_running_loop().call_soon(self._begin_some)
-        self._queues.setdefault(key, deque()).append(go_on)
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = deque()
+        queue.append(go_on)
         return True
 
     def _begin_some(self) -> None:
