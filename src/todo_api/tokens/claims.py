@@ -14,6 +14,7 @@ LEEWAY_SECONDS = 10
 MAX_SUBJECT_LENGTH = 255
 MAX_EMAIL_LENGTH = 320  # RFC 5321 §4.5.3.1: 64 octets, an @ and 255 octets
 MAX_NAME_LENGTH = 255
+MAX_LEVELS = 500  # of nested JSON: what Python's reader takes differs from version to version
 MAX_TIME = 253_402_300_800  # the year 10000
 
 
@@ -125,7 +126,18 @@ def json_object(content: bytes) -> dict[str, Any]:
         raise InvalidToken("payload is not JSON") from None
     if not isinstance(value, dict):
         raise InvalidToken("payload is not an object")
+    if _is_too_deep(value):
+        raise InvalidToken("payload is nested too deeply")
     return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level, levels = [value], 0
+    while level and levels < MAX_LEVELS:
+        containers = [outer for outer in level if isinstance(outer, dict | list)]
+        level = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        levels += 1
+    return bool(level)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
